@@ -1,0 +1,46 @@
+# Two commands do everything on a machine with python3 (3.11+), venv and make: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+SCALE ?= slice
+DEMO_OPTIONS ?=
+
+help:            ## what can be made
+	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
+
+install: $(INSTALLED)  ## virtual environment with everything pinned in requirements-dev.txt
+
+$(INSTALLED): requirements-dev.txt plugins/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11, 3.12 or 3.13 is needed, this is %d.%d" % sys.version_info[:2] if not (3, 11) <= sys.version_info[:2] < (3, 14) else 0)'
+	@echo "Installing into $(VENV) (two to four minutes the first time) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e plugins
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null || true
+	@touch $@
+
+demo: install    ## the main job on real data, then the Airflow UI stays up (SCALE=full: all of it)
+	@$(BIN)/python -m demo --scale $(SCALE) $(DEMO_OPTIONS)
+
+demo-check: install  ## the same unattended: exit code 0 or 1, demo/report.json
+	@$(BIN)/python -m demo --scale $(SCALE) --check $(DEMO_OPTIONS)
+
+test: install    ## every test
+	@$(BIN)/python -m pytest
+
+lint: install    ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy plugins
+
+bench: install   ## side by side with peers, printed as ratios
+	@$(BIN)/python -m benchmarks
+
+lock:            ## pin requirements*.in again (needs uv)
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -c requirements-dev.txt requirements.in -o requirements.txt
+
+clean:           ## remove the environment and everything the demo made
+	rm -rf $(VENV) .demo demo/report.json
+
+.PHONY: help install demo demo-check test lint bench lock clean

@@ -1,0 +1,150 @@
+"""The few calls of Airflow's public REST API (v2) the demo needs: health, trigger, states, logs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from demo import web
+
+COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
+RUNNING, ENDED = ("queued", "running"), ("success", "failed")
+FINISHED_TASK = ("success", "failed", "skipped", "upstream_failed", "removed")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task instance of a run. ``seconds`` is None until it ended."""
+
+    name: str
+    state: str | None
+    seconds: float | None
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One DAG run."""
+
+    dag: str
+    run_id: str
+    state: str
+    started: datetime | None
+    ended: datetime | None
+
+    @property
+    def seconds(self) -> float | None:
+        """From start to end."""
+        return (self.ended - self.started).total_seconds() if self.started and self.ended else None
+
+
+class AirflowRest:
+    """Airflow at ``url`` as one user; the token is fetched at the first call and again when it expired."""
+
+    def __init__(self, url: str, *, user: str, password: str) -> None:
+        self.url, self._user, self._password = url, user, password
+        self._token: str | None = None
+
+    def sick_components(self) -> list[str]:
+        """Components that do not report themselves healthy; all of them while the API server does not answer.
+
+        ``standalone`` stays up when a component died, so that its process says nothing about health.
+        """
+        try:
+            health = web.call("GET", f"{self.url}/api/v2/monitor/health", timeout_s=10)
+        except web.HttpError:
+            return ["api_server"]
+        return [name for name in COMPONENTS if (health.get(name) or {}).get("status") != "healthy"]
+
+    def versions(self) -> dict[str, str]:
+        """The version Airflow says it has."""
+        return {"airflow": self._call("GET", "/version")["version"]}
+
+    def dag_names(self) -> set[str]:
+        """DAGs the scheduler knows."""
+        return {dag["dag_id"] for dag in self._call("GET", "/dags?limit=200")["dags"]}
+
+    def import_errors(self) -> list[str]:
+        """DAG files that could not be read, with the last line of each error."""
+        found = self._call("GET", "/importErrors?limit=100")["import_errors"]
+        return [f"{item['filename']}: {item['stack_trace'].strip().splitlines()[-1]}" for item in found]
+
+    def unpause(self, dag: str) -> None:
+        """Let the scheduler work on the DAG's runs."""
+        self._call("PATCH", f"/dags/{quote(dag)}", {"is_paused": False})
+
+    def trigger(self, dag: str) -> Run:
+        """Ask for a run now, without a logical date."""
+        return _run(self._call("POST", f"/dags/{quote(dag)}/dagRuns", {"logical_date": None, "conf": {}}))
+
+    def run(self, run: Run) -> Run:
+        """The run as it is now."""
+        return _run(self._call("GET", f"/dags/{quote(run.dag)}/dagRuns/{quote(run.run_id)}"))
+
+    def run_ids(self, dag: str) -> set[str]:
+        """Every run of a DAG."""
+        return {run["dag_run_id"] for run in self._call("GET", f"/dags/{quote(dag)}/dagRuns?limit=100")["dag_runs"]}
+
+    def tasks(self, run: Run) -> list[Task]:
+        """Task instances of a run, in the order they started; the ones that did not come last."""
+        path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.run_id)}/taskInstances?limit=200"
+        found = self._call("GET", path)["task_instances"]
+        found.sort(key=lambda item: (item["start_date"] is None, item["start_date"] or "", item["task_id"]))
+        return [_task(item) for item in found]
+
+    def log(self, run: Run, task: Task) -> list[str]:
+        """Events of a task's last attempt, with the error's text where there is one."""
+        path = (
+            f"/dags/{quote(run.dag)}/dagRuns/{quote(run.run_id)}/taskInstances/{quote(task.name)}"
+            f"/logs/{task.attempt}?full_content=true"
+        )
+        return [line for item in self._call("GET", path)["content"] for line in _log_lines(item)]
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        url = f"{self.url}/api/v2{path}"
+        try:
+            return web.call(method, url, json_body=body, token=self._token or self._login())
+        except web.HttpError as error:
+            if error.status != 401:
+                raise
+        return web.call(method, url, json_body=body, token=self._login())
+
+    def _login(self) -> str:
+        who = {"username": self._user, "password": self._password}
+        self._token = str(web.call("POST", f"{self.url}/auth/token", json_body=who)["access_token"])
+        return self._token
+
+
+def _run(item: dict[str, Any]) -> Run:
+    return Run(
+        dag=item["dag_id"],
+        run_id=item["dag_run_id"],
+        state=item["state"],
+        started=_moment(item.get("start_date")),
+        ended=_moment(item.get("end_date")),
+    )
+
+
+def _task(item: dict[str, Any]) -> Task:
+    seconds = item.get("duration")
+    return Task(
+        name=item["task_id"],
+        state=item["state"],
+        seconds=None if seconds is None else round(float(seconds), 2),
+        attempt=item.get("try_number") or 1,
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _log_lines(item: Any) -> list[str]:
+    if not isinstance(item, dict):
+        return [str(item)]
+    lines = [f"[{item.get('level', '')}] {item.get('event', '')}"]
+    for error in item.get("error_detail") or []:
+        lines.append(f"{error.get('exc_type')}: {error.get('exc_value')}")
+    return lines

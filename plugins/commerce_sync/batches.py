@@ -1,0 +1,172 @@
+"""Batches: the Parquet files one step hands to the next, at an address (leg, run, step).
+
+A batch is a folder ``<root>/<leg>/<run>/<step>/`` with parts and a ``manifest.json`` that is written last and names
+the parts: what is not in a manifest does not exist. The root is a local folder or any fsspec URL (s3://, gs://,
+abfs://, memory://), so that every worker can read what another one wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+
+from commerce_sync.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+MANIFEST = "manifest.json"
+PARQUET = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536)"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One Parquet file of a batch: its name in the batch's folder, its rows, its size."""
+
+    name: str
+    rows: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A finished batch. ``facts`` are small things its writer wants the next step to know (counts, bounds)."""
+
+    uri: str
+    rows: int
+    size_bytes: int
+    parts: tuple[Part, ...]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def paths(self) -> list[str]:
+        """Full paths of the parts that hold rows, for DuckDB or pyarrow."""
+        return [f"{self.uri}/{part.name}" for part in self.parts]
+
+    def scan(self) -> str:
+        """SQL that reads the batch: ``read_parquet([...])``. Raises ConfigurationError for a batch without parts."""
+        if not self.parts:
+            raise ConfigurationError(f"batch {self.uri} has no parts to read; its writer must add at least one")
+        quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in self.paths())
+        return f"read_parquet([{quoted}])"
+
+    def brief(self) -> dict[str, Any]:
+        """What may travel in XCom: address and counts, never rows."""
+        return {"uri": self.uri, "rows": self.rows, "bytes": self.size_bytes, "facts": self.facts}
+
+
+class BatchWriter:
+    """Collects the parts of one batch; made by ``Batches.write``."""
+
+    def __init__(self, fs: fsspec.AbstractFileSystem, uri: str) -> None:
+        self._fs = fs
+        self.uri = uri
+        self.parts: list[Part] = []
+        self.facts: dict[str, Any] = {}
+
+    def add(self, table: pa.Table) -> None:
+        """Append an Arrow table as one part."""
+        import pyarrow.parquet as pq
+
+        name = self._next_name()
+        with self._fs.open(f"{self.uri}/{name}", "wb") as sink:
+            pq.write_table(table, sink, compression="zstd")
+        self._record(name, table.num_rows)
+
+    def copy(self, con: duckdb.DuckDBPyConnection, query: str) -> int:
+        """Append the rows of ``query`` as one part without holding them in memory; returns their number."""
+        name = self._next_name()
+        rows: int = con.execute(f"COPY ({query}) TO '{self.uri}/{name}' {PARQUET}").fetchall()[0][0]
+        self._record(name, rows)
+        return rows
+
+    def _next_name(self) -> str:
+        return f"part-{len(self.parts):05d}-{uuid.uuid4().hex[:8]}.parquet"
+
+    def _record(self, name: str, rows: int) -> None:
+        self.parts.append(Part(name=name, rows=rows, size_bytes=int(self._fs.size(f"{self.uri}/{name}"))))
+
+
+class Batches:
+    """All batches below one root."""
+
+    def __init__(self, root: str) -> None:
+        self._fs, path = fsspec.core.url_to_fs(root)
+        protocol = self._fs.protocol if isinstance(self._fs.protocol, str) else self._fs.protocol[0]
+        self._local = protocol in ("file", "local")
+        self.root = path if self._local else f"{protocol}://{path.lstrip('/')}"
+
+    def address(self, leg: str, run: str, step: str) -> str:
+        """Where the batch of a step lives."""
+        return str(PurePosixPath("/")).join([self.root.rstrip("/"), safe_name(leg), safe_name(run), safe_name(step)])
+
+    @contextmanager
+    def write(self, leg: str, run: str, step: str) -> Iterator[BatchWriter]:
+        """Empty the address, collect parts, publish them with the manifest when the block ends without an error."""
+        uri = self.address(leg, run, step)
+        if self._fs.exists(uri):
+            self._fs.rm(uri, recursive=True)
+        self._fs.makedirs(uri, exist_ok=True)
+        writer = BatchWriter(self._fs, uri)
+        yield writer
+        self._publish(writer)
+
+    def _publish(self, writer: BatchWriter) -> None:
+        manifest = {"parts": [asdict(part) for part in writer.parts], "facts": writer.facts}
+        draft = f"{writer.uri}/{MANIFEST}.{uuid.uuid4().hex[:8]}"
+        with self._fs.open(draft, "w") as sink:
+            json.dump(manifest, sink)
+        self._fs.mv(draft, f"{writer.uri}/{MANIFEST}")
+
+    def read(self, leg: str, run: str, step: str) -> Batch:
+        """The finished batch at an address. Raises ConfigurationError when there is none."""
+        batch = self.find(leg, run, step)
+        if batch is None:
+            raise ConfigurationError(f"no finished batch at {self.address(leg, run, step)}: run step {step!r} first")
+        return batch
+
+    def find(self, leg: str, run: str, step: str) -> Batch | None:
+        """The finished batch at an address, or None."""
+        return self.open(self.address(leg, run, step))
+
+    def open(self, uri: str) -> Batch | None:
+        """The finished batch in a folder, or None."""
+        try:
+            with self._fs.open(f"{uri}/{MANIFEST}", "r") as source:
+                manifest = json.load(source)
+        except FileNotFoundError:
+            return None
+        parts = tuple(Part(**part) for part in manifest["parts"])
+        size = sum(part.size_bytes for part in parts)
+        return Batch(uri=uri, rows=sum(p.rows for p in parts), size_bytes=size, parts=parts, facts=manifest["facts"])
+
+    def remove(self, uri: str) -> None:
+        """Delete a folder of batches if it is there."""
+        if self._fs.exists(uri):
+            self._fs.rm(uri, recursive=True)
+
+    def connect(self, *, memory_limit: str = "1GB", threads: int | None = None) -> duckdb.DuckDBPyConnection:
+        """A DuckDB session that can read and write batches: UTC, bounded memory, spills to the working folder."""
+        import duckdb
+
+        settings: dict[str, Any] = {"memory_limit": memory_limit, "preserve_insertion_order": False}
+        if threads:
+            settings["threads"] = threads
+        con = duckdb.connect(config=settings)
+        con.execute("SET TimeZone = 'UTC'")
+        if not self._local:
+            con.register_filesystem(self._fs)
+        return con
+
+
+def safe_name(text: str) -> str:
+    """A folder name for any leg, run or step name; Airflow run ids contain ':' and '+'."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text)

@@ -1,0 +1,284 @@
+"""The steps of a leg's run from the gate on: check, load, commit.
+
+``commit`` is the only place where a change is consumed, and only for records the target confirmed. It first proves
+by key that every change came back exactly once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+from commerce_sync import changes
+from commerce_sync import leg as legs
+from commerce_sync.batches import Batch, BatchWriter
+from commerce_sync.errors import BalanceError, GuardError
+from commerce_sync.ledger import KEEP, Job, Run, RunJobs
+from commerce_sync.leg import AGGREGATE, CHANGES, CHECK, EXTRACT, LOAD, STATE_VERSION, VERDICTS, LegRun, OnCall
+from commerce_sync.mapping import Field, Mapping, Target
+
+if TYPE_CHECKING:
+    import duckdb
+
+SENDING = "sending"
+COMMIT = "commit"
+CARRY = "carry"
+MASK = "***"
+NOTHING_LOADED = """SELECT NULL::VARCHAR AS _key, NULL::VARCHAR AS outcome, NULL::VARCHAR AS target_id,
+    NULL::BOOLEAN AS created, NULL::VARCHAR AS code, NULL::VARCHAR AS reason_class, NULL::VARCHAR AS reason,
+    NULL::VARCHAR AS fields WHERE false"""
+NOTHING_CHECKED = "SELECT NULL::VARCHAR AS _key, NULL::VARCHAR AS expectation, NULL::VARCHAR AS reason WHERE false"
+
+
+class TargetSystem(Protocol):
+    """A system that can be written to; the batch it writes has exactly one row for every change."""
+
+    def load(
+        self, target: Target, fields: tuple[Field, ...], changes: Batch, *, jobs: Any, into: BatchWriter, wait_s: float
+    ) -> Any: ...
+
+
+def check(leg: LegRun) -> dict[str, Any]:
+    """The gate: run the leg's expectations; rows that fail are quarantined. Raises GateError when too many do."""
+    from commerce_sync import gates
+
+    with leg.timed(CHECK), leg.write(CHECK) as into:
+        source = leg.find(f"{EXTRACT}-{leg.mapping.source.name}")
+        result = gates.run_gate(
+            leg=leg.leg, run=leg.id, checks=leg.mapping.checks, guards=leg.mapping.guards,
+            personal=leg.mapping.personal, source=source, source_rows=source.rows if source else 0,
+            changes=leg.read(CHANGES), con=leg.connect(), into=into, pages=leg.site.pages,
+        )  # fmt: skip
+        leg.note(quarantined=result.quarantined)
+    return result.brief()
+
+
+Targets = Callable[[Mapping, OnCall], TargetSystem]
+"""Gives the system a mapping writes to; the system reports every HTTP call."""
+
+
+def load(leg: LegRun, targets: Targets, *, wait_s: float) -> Any:
+    """Send what passed the gate. Gives what the target gives: it is done, or it waits for remote jobs."""
+    with leg.timed(LOAD):
+        con = leg.connect()
+        sending = _sendable(leg, con)
+        _refuse_altered(leg, con, sending)
+        jobs = BatchJobs(leg.site.ledger.jobs(leg.leg, leg.id), batch=leg.read(CHANGES).parts[0].name)
+        with leg.write(LOAD) as into, leg.counting(leg.mapping.target.system) as on_call:
+            target = targets(leg.mapping, on_call)
+            return target.load(leg.mapping.target, leg.mapping.fields, sending, jobs=jobs, into=into, wait_s=wait_s)
+
+
+class BatchJobs:
+    """The remote jobs of one change batch: a run that detects anew must not take up jobs of what it found before."""
+
+    def __init__(self, jobs: RunJobs, *, batch: str) -> None:
+        self._jobs = jobs
+        self._prefix = f"{batch}/"
+
+    def all(self) -> list[Job]:
+        """Every job of this batch, oldest first."""
+        return [self._shown(job) for job in self._jobs.all() if job.name.startswith(self._prefix)]
+
+    def plan(self, name: str, **facts: Any) -> Job:
+        """Write down a job that will be made; a name that is there already is given back as it is."""
+        return self._shown(self._jobs.plan(self._prefix + name, **facts))
+
+    def update(self, job: Job, **changed: Any) -> Job:
+        """Write down what became known of a job."""
+        return self._shown(self._jobs.update(replace(job, name=self._prefix + job.name), **changed))
+
+    def _shown(self, job: Job) -> Job:
+        return replace(job, name=job.name.removeprefix(self._prefix))
+
+
+def _sendable(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Batch:
+    """The change batch without the quarantined rows; the same one again when a killed load is repeated."""
+    quarantined = leg.find(CHECK)
+    if quarantined is None or quarantined.rows == 0:
+        return leg.read(CHANGES)
+    with leg.write(SENDING) as into:
+        into.copy(
+            con,
+            f"""SELECT * FROM {leg.read(CHANGES).scan()}
+            WHERE _key NOT IN (SELECT _key FROM {quarantined.scan()})""",
+        )
+    return leg.read(SENDING)
+
+
+def _refuse_altered(leg: LegRun, con: duckdb.DuckDBPyConnection, sending: Batch) -> None:
+    """A payload that no longer has the fingerprint it was detected with was altered on the way."""
+    value = changes.fingerprint(leg.types, version=leg.mapping.version)
+    rows = con.execute(f"""SELECT _key FROM {sending.scan()}
+        WHERE _kind <> 'DELETED' AND _fingerprint <> {value} LIMIT 3""").fetchall()
+    if rows:
+        keys = ", ".join(str(row[0]) for row in rows)
+        raise BalanceError(f"leg {leg.leg}: payload of {keys} changed between detection and load; run the leg again")
+
+
+def commit(leg: LegRun) -> Run:
+    """Prove the balance, consume what the target confirmed, keep the rest, move the high water: one transaction.
+
+    Raises BalanceError when a row is unaccounted for, GuardError when more rows were refused than the leg allows.
+    """
+    if leg.run.settled:
+        return _verdict(leg, leg.run)
+    with leg.timed(COMMIT):
+        con = leg.connect()
+        _open_results(leg, con)
+        _refuse_imbalance(leg, con)
+        settled = _settle(leg, con)
+    leg.site.ledger.compact(leg.leg)
+    return _verdict(leg, settled)
+
+
+def commit_nothing(leg: LegRun) -> Run:
+    """Settle a run that read nothing and carries nothing: it is green, and proves that the leg was looked after."""
+    return leg.site.ledger.settle(leg.run, state_version=leg.state.version, status="green", read=0)
+
+
+def _open_results(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
+    """Views over what the steps left: sent changes, quarantined keys, results, earlier rejects."""
+    for name, step, nothing in (("quarantined", CHECK, NOTHING_CHECKED), ("results", LOAD, NOTHING_LOADED)):
+        batch = leg.find(step)
+        con.execute(
+            f"CREATE TEMP VIEW {name} AS {f'SELECT * FROM {batch.scan()}' if batch and batch.parts else nothing}"
+        )
+    con.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM {leg.read(CHANGES).scan()}")
+    con.execute(f"CREATE TEMP VIEW verdicts AS SELECT * FROM {leg.read(VERDICTS).scan()}")
+    con.execute("CREATE TEMP VIEW sent AS SELECT * FROM changes WHERE _key NOT IN (SELECT _key FROM quarantined)")
+    con.register("rejects_table", leg.site.ledger.rejects_table(leg.leg))
+
+
+def _refuse_imbalance(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
+    faults = con.execute("""
+        SELECT 'no result for', _key FROM sent WHERE _key NOT IN (SELECT _key FROM results)
+        UNION ALL SELECT 'a result for the unsent', _key FROM results WHERE _key NOT IN (SELECT _key FROM sent)
+        UNION ALL SELECT 'two results for', _key FROM results GROUP BY _key HAVING count(*) > 1
+        UNION ALL SELECT 'an unknown outcome for', _key FROM results
+            WHERE outcome IS NULL OR outcome NOT IN ('delivered', 'rejected', 'unprocessed')
+        LIMIT 3""").fetchall()
+    if faults:
+        shown = "; ".join(f"{what} {key!r}" for what, key in faults)
+        raise BalanceError(f"leg {leg.leg}: run {leg.id} does not balance: {shown}. Nothing was committed")
+
+
+def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
+    _stage_rejects(leg, con)
+    counts = _counts(leg, con)
+    delta = leg.site.ledger.stage_delta(
+        leg.leg,
+        con,
+        """
+        SELECT c._key AS key, c._fingerprint AS fingerprint, coalesce(r.target_id, c._target_id) AS target_id,
+               c._kind = 'DELETED' AS gone
+        FROM sent AS c JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'""",
+    )
+    return leg.site.ledger.settle(
+        leg.run,
+        state_version=leg.read(CHANGES).facts[STATE_VERSION],
+        delta=delta,
+        rejects=con.table("new_rejects").to_arrow_table(),
+        clear=[
+            row[0]
+            for row in con.execute("SELECT key FROM rejects_table WHERE key NOT IN (SELECT key FROM kept)").fetchall()
+        ],
+        carry=_carry(leg, con),
+        replica=leg.read(AGGREGATE).facts["replica"] if leg.mapping.aggregate else KEEP,
+        high_water=_high_water(leg),
+        complete_at=leg.run.started if leg.run.kind == "complete" else None,
+        status="red" if _too_many_refused(leg, counts) else "green",
+        **counts,
+    )
+
+
+def _counts(leg: LegRun, con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    outcomes = dict(con.execute("SELECT outcome, count(*) FROM results GROUP BY outcome").fetchall())
+    created = con.execute("SELECT count(*) FROM results WHERE outcome = 'delivered' AND created").fetchall()[0][0]
+    sent = con.execute("SELECT count(*) FROM sent").fetchall()[0][0]
+    quarantined = con.execute("SELECT count(*) FROM quarantined").fetchall()[0][0]
+    answered = {name: outcomes.get(name, 0) for name in ("delivered", "rejected", "unprocessed")}
+    return answered | {"sent": sent, "quarantined": quarantined, "created": created}
+
+
+def _too_many_refused(leg: LegRun, counts: dict[str, int]) -> bool:
+    limit = leg.mapping.guards.max_rejected
+    return limit is not None and counts["rejected"] + counts["unprocessed"] > limit.allowed(counts["sent"])
+
+
+def _stage_rejects(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
+    """Tables ``new_rejects`` (to write) and ``kept`` (keys that stay in the reject table)."""
+    retries = leg.mapping.retries
+    pause = int(retries.first_pause / timedelta(seconds=1))
+    con.execute(f"""CREATE TEMP TABLE new_rejects AS
+        WITH refused AS (
+            SELECT c.*, r.code, r.reason_class, r.reason, r.fields,
+                   coalesce(CASE WHEN p.fingerprint = c._fingerprint THEN p.attempts END, 0)
+                       + CASE WHEN r.outcome = 'rejected' THEN 1 ELSE 0 END AS attempts
+            FROM sent AS c JOIN results AS r ON r._key = c._key AND r.outcome <> 'delivered'
+            LEFT JOIN rejects_table AS p ON p.key = c._key)
+        SELECT _key AS key, CASE WHEN attempts >= {retries.attempts} THEN 'parked' ELSE 'rejected' END AS status,
+               code, reason_class, reason, fields, {_masked_payload(leg)} AS payload,
+               _fingerprint AS fingerprint, attempts,
+               getvariable('now') + to_seconds(CAST({pause} * pow(2, greatest(attempts - 1, 0)) AS BIGINT))
+                   * CASE WHEN attempts = 0 THEN 0 ELSE 1 END AS next_attempt
+        FROM refused
+        UNION ALL
+        SELECT c._key, 'quarantined', q.expectation, 'validation', q.reason, NULL, {_masked_payload(leg)},
+               c._fingerprint, 0, NULL FROM changes AS c JOIN quarantined AS q ON q._key = c._key""")
+    con.execute("""CREATE TEMP TABLE kept AS SELECT key FROM new_rejects
+        UNION SELECT _key FROM verdicts WHERE verdict = 'waiting'
+        UNION SELECT key FROM rejects_table WHERE key NOT IN (SELECT _key FROM verdicts)""")
+
+
+def _masked_payload(leg: LegRun) -> str:
+    """SQL: the payload as JSON text, personal values masked."""
+    pairs = []
+    for item in leg.mapping.fields:
+        name = changes.quoted(item.name)
+        value = f"CASE WHEN {name} IS NULL THEN NULL ELSE '{MASK}' END" if item.pii else name
+        pairs.append(f"'{item.name}', {value}")
+    return f"CAST(json_object({', '.join(pairs)}) AS VARCHAR)"
+
+
+def _carry(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str | None:
+    """Keep the source rows of everything that did not arrive, so that the next delta run offers them again."""
+    if leg.mapping.aggregate is not None:
+        return None
+    key = f"CAST({leg.mapping.key} AS VARCHAR)"
+    unfinished = "SELECT key FROM new_rejects UNION SELECT _key FROM verdicts WHERE verdict = 'waiting'"
+    if not con.execute(f"SELECT count(*) FROM ({unfinished})").fetchall()[0][0]:
+        return None
+    with leg.site.stores.write(leg.leg, leg.id, CARRY) as into:
+        rows = into.copy(con, f"SELECT * FROM ({legs.records(leg, con)}) AS record WHERE {key} IN ({unfinished})")
+    return leg.site.stores.address(leg.leg, leg.id, CARRY) if rows else None
+
+
+def _high_water(leg: LegRun) -> datetime | None:
+    """The newest modification seen: the source's own clock, so a clock that lags behind ours loses nothing."""
+    if leg.run.kind not in ("changes", "complete"):
+        return None
+    seen = [leg.read(f"{EXTRACT}-{item.name}").facts.get("high_water") for item in leg.mapping.sources]
+    known = [datetime.fromisoformat(item) for item in seen if item]
+    # A later source of a long scan may have seen moments at which an earlier one had been read already.
+    return min(max(known), leg.run.until or leg.run.started) if known else None
+
+
+def _verdict(leg: LegRun, run: Run) -> Run:
+    if run.status == "red":
+        raise GuardError(
+            f"leg {leg.leg}: {run.rejected} rejected and {run.unprocessed} unprocessed of {run.sent} rows is more than "
+            f"max_rejected allows; what arrived is kept, the others are offered again. {_reasons(leg)}"
+        )
+    return run
+
+
+def _reasons(leg: LegRun) -> str:
+    counted: dict[str, int] = {}
+    for item in leg.site.ledger.rejects(leg.leg):
+        counted[f"{item.reason_class}/{item.code}"] = counted.get(f"{item.reason_class}/{item.code}", 0) + 1
+    top = sorted(counted.items(), key=lambda pair: -pair[1])[:3]
+    return "Reasons: " + json.dumps(dict(top))

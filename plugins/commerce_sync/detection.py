@@ -1,0 +1,165 @@
+"""Detection: which records of a run are new, modified, deleted, or as the target knows them; guarded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from commerce_sync import changes
+from commerce_sync.errors import BalanceError, GuardError
+from commerce_sync.leg import CHANGES, EXTRACT, STATE_VERSION, VERDICTS, LegRun, records
+from commerce_sync.mapping import Limit
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """How many of the run's records came out how. ``send`` rows are in the change batch."""
+
+    extracted: int
+    unchanged: int
+    filtered: int
+    waiting: int
+    new: int
+    modified: int
+    deleted: int
+
+    @property
+    def send(self) -> int:
+        return self.new + self.modified + self.deleted
+
+
+def map_changes(leg: LegRun) -> Verdicts:
+    """Map the records, compare them with the markers, write the change batch. Raises GuardError, BalanceError."""
+    with leg.timed(CHANGES):
+        con = leg.connect()
+        comparison = _comparison(leg, con)
+        con.execute(f"CREATE TEMP TABLE keyed AS {changes.keyed(comparison)}")
+        _refuse_doubles(leg, con)
+        con.execute(f"""CREATE TEMP TABLE changed AS
+            SELECT * FROM ({changes.verdicts(comparison, keyed_table="keyed")}) WHERE verdict <> 'unchanged'""")
+        found = _count(leg, con, comparison)
+        guard(leg, found, markers=_one(con, f"SELECT count(*) FROM ({comparison.markers})"))
+        _write_changes(leg, con, comparison, found)
+        return found
+
+
+def _comparison(leg: LegRun, con: duckdb.DuckDBPyConnection) -> changes.Comparison:
+    con.register("rejects_table", leg.site.ledger.rejects_table(leg.leg))
+    due = "'1970-01-01'::TIMESTAMPTZ AS next_attempt" if leg.run.kind == "replay" else "next_attempt"
+    return changes.Comparison(
+        mapping=leg.mapping,
+        types=leg.types,
+        records=records(leg, con),
+        markers=f"SELECT key, fingerprint, target_id FROM ({leg.site.ledger.markers_sql(leg.state)})",
+        rejects=f"SELECT key, status, fingerprint, {due} FROM rejects_table",
+        complete=leg.complete,
+    )
+
+
+def _refuse_doubles(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
+    total, distinct = con.execute("SELECT count(*), count(DISTINCT _key) FROM keyed").fetchall()[0]
+    if total == distinct:
+        return
+    missing = _one(con, "SELECT count(*) FROM keyed WHERE _key IS NULL AND _wanted")
+    some = con.execute("SELECT _key FROM keyed GROUP BY _key HAVING count(*) > 1 ORDER BY 1 LIMIT 3").fetchall()
+    con.execute("DELETE FROM keyed WHERE _key IS NULL AND NOT _wanted")
+    if missing or some:
+        raise BalanceError(
+            f"leg {leg.leg}: {total} records have {distinct} different keys ({leg.mapping.key}); for example "
+            f"{', '.join(str(row[0]) for row in some) or 'records without a key'}; give a key that is unique"
+        )
+
+
+def _count(leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comparison) -> Verdicts:
+    counts = dict(con.execute("SELECT verdict, count(*) FROM changed GROUP BY verdict").fetchall())
+    unchanged = _one(
+        con,
+        f"""SELECT count(*) FROM keyed JOIN ({comparison.markers}) AS m
+        ON m.key = _key AND m.fingerprint = _fingerprint WHERE _wanted""",
+    )
+    waiting = counts.get("waiting", 0)
+    found = Verdicts(
+        extracted=_one(con, "SELECT count(*) FROM keyed") + counts.get("DELETED", 0) + _gone_waiting(con),
+        unchanged=unchanged,
+        filtered=counts.get("filtered", 0) + waiting,
+        waiting=waiting,
+        new=counts.get("NEW", 0),
+        modified=counts.get("MODIFIED", 0),
+        deleted=counts.get("DELETED", 0),
+    )
+    if found.extracted != found.unchanged + found.filtered + found.send:
+        raise BalanceError(f"leg {leg.leg}: {found} does not add up; the markers of this leg hold a key twice")
+    return found
+
+
+def _gone_waiting(con: duckdb.DuckDBPyConnection) -> int:
+    return _one(con, "SELECT count(*) FROM changed WHERE verdict = 'waiting' AND _fingerprint IS NULL")
+
+
+def guard(leg: LegRun, found: Verdicts, *, markers: int) -> None:
+    """Stop before anything is sent when a run would delete or change more than the leg allows."""
+    guards = leg.mapping.guards
+    if leg.scans and markers > 0 and found.extracted == found.deleted:
+        raise GuardError(
+            f"leg {leg.leg}: the complete scan found nothing although {markers} records are known; nothing is deleted. "
+            "Look at the source: an empty source is not a wish to delete all"
+        )
+    _within(leg, "max_deletes", guards.max_deletes, found.deleted, markers)
+    _within(leg, "max_changes", guards.max_changes, found.send, max(markers, found.extracted))
+
+
+def _within(leg: LegRun, name: str, limit: Limit | None, count: int, rows: int) -> None:
+    if limit is None or count <= limit.allowed(rows):
+        return
+    raise GuardError(
+        f"leg {leg.leg}: {count} of {rows} records is more than guard {name} allows ({limit.allowed(rows)}); nothing "
+        f"was sent. If this is meant, raise {name} in {leg.mapping.path}"
+    )
+
+
+def _write_changes(
+    leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comparison, found: Verdicts
+) -> None:
+    key = f"CAST({leg.mapping.key} AS VARCHAR)"
+    con.execute("CREATE TEMP TABLE sendable AS SELECT * FROM changed WHERE verdict IN ('NEW', 'MODIFIED', 'DELETED')")
+    narrowed = changes.narrowed(comparison, f"{key} IN (SELECT _key FROM sendable)")
+    with leg.write(VERDICTS) as into:
+        into.copy(
+            con,
+            """SELECT _key, verdict FROM changed UNION ALL
+            SELECT key, 'unchanged' FROM rejects_table WHERE key IN (SELECT _key FROM keyed)
+            AND key NOT IN (SELECT _key FROM changed)""",
+        )
+    with leg.write(CHANGES) as into:
+        rows = into.copy(con, changes.payload(narrowed, changed_table="sendable"))
+        into.facts = {**_counts(found), STATE_VERSION: leg.state.version}
+    if rows != found.send:
+        raise BalanceError(f"leg {leg.leg}: {found.send} changes were found, {rows} were written")
+    digest = con.execute(f"SELECT {changes.digest()} FROM keyed").fetchall()[0][0]
+    leg.note(**_counts(found), carried=_carried(leg, con, comparison), digest=digest)
+
+
+def _carried(leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comparison) -> int:
+    """Records of earlier runs that this run looked at although its source was not asked for them."""
+    if leg.mapping.aggregate is not None:
+        return 0
+    return (
+        _one(con, f"SELECT count(*) FROM ({comparison.records})")
+        - leg.read(f"{EXTRACT}-{leg.mapping.source.name}").rows
+    )
+
+
+def _counts(found: Verdicts) -> dict[str, int]:
+    return {item.name: getattr(found, item.name) for item in fields(found)}
+
+
+def end_plan(leg: LegRun, found: Verdicts) -> None:
+    """Close a plan: it sends nothing and consumes nothing."""
+    leg.note(status="stopped", message=f"plan: {found.new} new, {found.modified} modified, {found.deleted} deleted")
+
+
+def _one(con: duckdb.DuckDBPyConnection, query: str) -> int:
+    return int(con.execute(query).fetchall()[0][0])

@@ -1,0 +1,54 @@
+"""The error tree, grouped by what happens next.
+
+SyncError
+|-- RetryableError       429, 5xx, time-outs, locks          -> Airflow retries the step
+|-- ConfigurationError   bad YAML, unknown object, 401/403   -> fails at once, a person corrects it
+|-- QuotaError           a daily allowance is used up        -> fails at once, the next schedule tries again
+|-- RejectedError        the target refused one record       -> that record is rejected, the others go on
+|-- GateError            data that fails its checks          -> the leg stops, nothing was sent
+|-- GuardError           too many deletes, changes, rejects  -> the leg stops, a person decides
+`-- BalanceError         a run with an unaccounted row       -> the run is red and does not advance
+"""
+
+from __future__ import annotations
+
+
+class SyncError(Exception):
+    """Anything this project raises on purpose. Messages say what, where, which value, what to do."""
+
+
+class RetryableError(SyncError):
+    """Trouble that passes by itself; ``retry_after`` is the number of seconds the far side asked for."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ConfigurationError(SyncError):
+    """Something a person has to correct; trying again cannot help."""
+
+
+class QuotaError(SyncError):
+    """The far side's daily allowance is used up; minutes of waiting cannot help."""
+
+
+class RejectedError(SyncError):
+    """The far side refused one record. ``code`` is the far side's, ``reason_class`` is ours."""
+
+    def __init__(self, message: str, *, code: str, reason_class: str = "unknown") -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason_class = reason_class
+
+
+class GateError(SyncError):
+    """The data failed its checks; nothing of it was sent."""
+
+
+class GuardError(SyncError):
+    """A limit of the leg was passed; a person decides."""
+
+
+class BalanceError(SyncError):
+    """Rows went in that did not come out; the run does not advance."""

@@ -1,0 +1,184 @@
+"""Builds the DAG of a flow: one task group per leg, retries by kind of error, an alert when it fails.
+
+from commerce_sync.flow import sync_dag
+
+dag = sync_dag("salesforce_customers", legs=["salesforce/customers_to_contacts"], schedule="*/15 * * * *", doc=__doc__)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import Any
+
+from airflow.sdk import (
+    DAG,
+    CronDataIntervalTimetable,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    TaskGroup,
+    TriggerRule,
+)
+from airflow.sdk.definitions.retry_policy import RetryDecision
+
+from commerce_sync import mapping_file, places, steps
+from commerce_sync.alerts import FailureNotifier
+from commerce_sync.delivery import Targets
+from commerce_sync.errors import (
+    BalanceError,
+    ConfigurationError,
+    GateError,
+    GuardError,
+    QuotaError,
+    RetryableError,
+)
+from commerce_sync.leg import OnCall, Sources
+from commerce_sync.mapping import Mapping, Source
+from commerce_sync.window import MODES
+
+SYSTEMS = {
+    "sap_commerce": "commerce_sync.systems.sap_commerce.hook:SapCommerceHook",
+    "salesforce": "commerce_sync.systems.salesforce.hook:SalesforceHook",
+}
+FINAL = (ConfigurationError, QuotaError, GateError, GuardError, BalanceError)
+FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+BUILT: dict[str, list[list[Mapping]]] = {}
+"""Flows built in this process: DAG id -> stages of mappings; the command line reads it."""
+
+Stage = str | Sequence[str]
+"""A leg (a mapping's name), or several that run side by side."""
+
+
+class SyncRetryPolicy(ExceptionRetryPolicy):
+    """Retries what passes by itself, after the pause the far side asked for; fails at once what does not."""
+
+    def __init__(self) -> None:
+        final = RetryRule(exception=list(FINAL), action=RetryAction.FAIL, reason="trying again cannot help")
+        super().__init__(rules=[final])
+
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
+        if isinstance(exception, RetryableError) and exception.retry_after is not None:
+            return RetryDecision.retry(timedelta(seconds=exception.retry_after), reason=str(exception)[:500])
+        return super().evaluate(exception, try_number, max_tries, context)
+
+
+def hook(system: str, conn_id: str, on_call: OnCall | None = None) -> Any:
+    """The hook of a system. Raises ConfigurationError for a system that has none."""
+    if system not in SYSTEMS:
+        raise ConfigurationError(f"system {system!r} is not known; there are: {', '.join(SYSTEMS)}")
+    module, _, name = SYSTEMS[system].partition(":")
+    return getattr(import_module(module), name)(conn_id, on_call=on_call)
+
+
+def source_system(source: Source, on_call: OnCall | None = None) -> Any:
+    """The system a mapping reads from."""
+    return hook(source.system, source.conn_id, on_call)
+
+
+def target_system(mapping: Mapping, on_call: OnCall | None = None) -> Any:
+    """The system a mapping writes to."""
+    return hook(mapping.target.system, mapping.target.conn_id, on_call)
+
+
+def sync_dag(
+    dag_id: str, *, legs: Sequence[Stage], schedule: str | None, doc: str | None, tags: Iterable[str] = (),
+    owner: str = "commerce-sync", retries: int = 3, **dag_options: Any,
+) -> DAG:  # fmt: skip
+    """The DAG of a flow.
+
+    legs: mapping names like ``salesforce/customers_to_contacts`` in the order they run; a tuple runs side by side.
+    schedule: cron expression (UTC) with real data intervals, or None.   doc: the runbook, shown in the UI.
+    Raises ConfigurationError when a mapping is broken: then only this DAG is missing.
+    """
+    loaded = [[mapping_file.load(places.mapping_path(name)) for name in _names(stage)] for stage in legs]
+    BUILT[dag_id] = loaded
+    notifier = FailureNotifier(legs=[mapping.leg for stage in loaded for mapping in stage])
+    dag = DAG(
+        dag_id,
+        schedule=CronDataIntervalTimetable(schedule, timezone="UTC") if schedule else None,
+        start_date=FIRST_DAY,
+        catchup=False,
+        max_active_runs=1,
+        doc_md=doc,
+        tags=["commerce-sync", *tags],
+        params=_params(),
+        on_failure_callback=notifier,
+        default_args=_default_args(owner, retries),
+        **dag_options,
+    )
+    with dag:
+        before: list[TaskGroup] = []
+        for stage in loaded:
+            before = _stage(stage, after=before)
+    return dag
+
+
+def _names(stage: Stage) -> Sequence[str]:
+    return (stage,) if isinstance(stage, str) else stage
+
+
+def _default_args(owner: str, retries: int) -> dict[str, Any]:
+    return {
+        "owner": owner,
+        "retries": retries,
+        "retry_delay": timedelta(minutes=1),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=15),
+        "retry_policy": SyncRetryPolicy(),
+        "execution_timeout": timedelta(hours=3),
+    }
+
+
+MODE_HELP = (
+    "auto: changes since the last run, and everything when a complete scan is due. "
+    "replay: only what was rejected or quarantined. plan: find the changes and stop."
+)
+
+
+def _params() -> dict[str, Param]:
+    when: dict[str, Any] = {"type": ["null", "string"], "format": "date-time", "section": "Window"}
+    overrides = "Overrides the high water for this run."
+    return {
+        "mode": Param("auto", type="string", enum=list(MODES), title="What to read", description=MODE_HELP),
+        "since": Param(None, title="Changed at or after", description=overrides, **when),
+        "until": Param(None, title="Changed before", **when),
+    }
+
+
+def _stage(mappings: Sequence[Mapping], *, after: list[TaskGroup]) -> list[TaskGroup]:
+    groups = []
+    for mapping in mappings:
+        group = leg_group(mapping, follows=bool(after))
+        for earlier in after:
+            earlier >> group
+        groups.append(group)
+    return groups
+
+
+def leg_group(
+    mapping: Mapping, *, follows: bool = False, source: Sources = source_system,
+    target: Targets = target_system,
+) -> TaskGroup:  # fmt: skip
+    """The task group of one leg, for the DAG that is being built.
+
+    follows: other legs come first; this one runs unless one of them failed.
+    """
+    rule = TriggerRule.NONE_FAILED if follows else TriggerRule.ALL_SUCCESS
+    with TaskGroup(
+        mapping.leg, tooltip=f"{mapping.source.system} -> {mapping.target.system} {mapping.target.object}"
+    ) as group:
+        common: dict[str, Any] = {"path": mapping.path}
+        chain: list[Any] = [steps.Extract(task_id="extract", source=source, trigger_rule=rule, **common)]
+        if mapping.aggregate is not None:
+            chain.append(steps.Aggregate(task_id="aggregate", **common))
+        chain.append(steps.MapChanges(task_id="map_changes", **common))
+        chain.append(steps.Check(task_id="check", **common))
+        chain.append(steps.Load(task_id="load", target=target, **common))
+        chain.append(steps.Commit(task_id="commit", **common))
+        for first, second in zip(chain, chain[1:], strict=False):
+            first >> second
+    return group

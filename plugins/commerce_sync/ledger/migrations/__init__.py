@@ -1,0 +1,1 @@
+"""alembic migrations of the ledger; ``database.migrate`` runs them, there is no alembic.ini."""

@@ -1,0 +1,148 @@
+"""Tables of the ledger, the same on SQLite and PostgreSQL.
+
+Names carry the prefix ``ledger_`` so that the ledger may share a database with others.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from commerce_sync.errors import ConfigurationError
+
+VERSION_TABLE = "ledger_version"
+"""Where alembic notes the revision; the usual name would collide with a neighbour's in a shared database."""
+
+COUNTS = (
+    "read", "carried", "extracted", "unchanged", "filtered", "waiting", "quarantined", "sent", "delivered",
+    "rejected", "unprocessed", "new", "modified", "deleted", "created",
+)  # fmt: skip
+"""Counted per run, in rows. ``waiting`` is part of ``filtered``; ``created`` is part of ``delivered``."""
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class Utc(TypeDecorator[datetime]):
+    """A moment in UTC. SQLite forgets time zones, so it stores naive UTC values; naive input is refused."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ConfigurationError(f"ledger: time {value.isoformat()} has no time zone; give an aware UTC datetime")
+        moment = value.astimezone(UTC)
+        return moment.replace(tzinfo=None) if dialect.name == "sqlite" else moment
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Fingerprint(TypeDecorator[int]):
+    """An unsigned 64-bit number in a signed column: neither database has the unsigned type."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:
+        return value - (1 << 64) if value is not None and value >= 1 << 63 else value
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> int | None:
+        return value + (1 << 64) if value is not None and value < 0 else value
+
+
+def _count(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False, server_default=sa.text("0"))
+
+
+RUN = sa.Table(
+    "ledger_run",
+    metadata,
+    sa.Column("leg", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("mapping_version", sa.BigInteger),
+    sa.Column("since", Utc),
+    sa.Column("until", Utc),
+    sa.Column("started", Utc, nullable=False),
+    sa.Column("ended", Utc),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("settled_version", sa.BigInteger),
+    *(_count(name) for name in COUNTS),
+    sa.Column("digest", sa.Text),
+    sa.Column("calls", sa.JSON, nullable=False),
+    sa.Column("seconds", sa.JSON, nullable=False),
+    sa.Column("message", sa.Text),
+    sa.Index(None, "leg", "started"),
+    sa.Index(None, "started"),
+)
+
+LEG = sa.Table(
+    "ledger_leg",
+    metadata,
+    sa.Column("leg", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("high_water", Utc),
+    sa.Column("complete_at", Utc),
+    sa.Column("markers", sa.JSON, nullable=False),
+    sa.Column("carry", sa.Text),
+    sa.Column("replica", sa.JSON, nullable=False),
+    sa.Column("retired", sa.JSON, nullable=False),
+    sa.Column("mapping_version", sa.BigInteger),
+    sa.Column("updated", Utc, nullable=False),
+)
+
+# The payload is JSON as text: it arrives as text from DuckDB and is bulk loaded without being parsed.
+REJECT = sa.Table(
+    "ledger_reject",
+    metadata,
+    sa.Column("leg", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("code", sa.Text),
+    sa.Column("reason_class", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("fields", sa.Text),
+    sa.Column("payload", sa.Text),
+    sa.Column("fingerprint", Fingerprint),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("next_attempt", Utc),
+    sa.Column("first_run", sa.Text, nullable=False),
+    sa.Column("last_run", sa.Text, nullable=False),
+    sa.Column("updated", Utc, nullable=False),
+)
+
+JOB = sa.Table(
+    "ledger_job",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("leg", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("remote_id", sa.Text),
+    sa.Column("state", sa.Text),
+    sa.Column("facts", sa.JSON, nullable=False),
+    sa.Column("updated", Utc, nullable=False),
+    sa.UniqueConstraint("leg", "run", "name"),
+)
+
+CALLS = sa.Table(
+    "ledger_calls",
+    metadata,
+    sa.Column("system", sa.Text, primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("calls", sa.BigInteger, nullable=False),
+)

@@ -1,0 +1,297 @@
+"""One run of one leg, step by step, free of any system and of Airflow: extract, aggregate, map, check.
+
+Each step reads what the step before left at its address, writes its own batch, and notes counts in the ledger, so
+that any step can be killed and started again. ``delivery`` holds the steps after the gate.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from commerce_sync import binding, changes, replica, window
+from commerce_sync.batches import Batch, Batches, BatchWriter
+from commerce_sync.errors import BalanceError, ConfigurationError, GateError, GuardError, RetryableError
+from commerce_sync.ledger import Ledger, LegState, Run
+from commerce_sync.ledger import Window as Span
+from commerce_sync.mapping import Mapping, Source
+from commerce_sync.window import Request
+
+if TYPE_CHECKING:
+    import duckdb
+
+STATE_VERSION = "state_version"
+EXTRACT, AGGREGATE, CHANGES, VERDICTS, CHECK, LOAD = "extract", "aggregate", "changes", "verdicts", "check", "load"
+BUSY_FOR = timedelta(hours=6)
+"""After this a run that never ended no longer holds up the next one."""
+MEMORY_LIMIT = "256MB"
+"""Of a step's DuckDB session; more is spilled to disk, so that a step's memory does not grow with its rows."""
+
+
+class Extracted(Protocol):
+    """What a source answers after reading."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def complete(self) -> bool: ...
+    @property
+    def high_water(self) -> datetime | None: ...
+
+
+class SourceSystem(Protocol):
+    """A system that can be read; raises RetryableError rather than giving fewer rows than there are."""
+
+    def extract(
+        self, source: Source, *, since: datetime | None, until: datetime | None, complete: bool, into: BatchWriter
+    ) -> Extracted: ...
+
+
+OnCall = Callable[[Any], None]
+Sources = Callable[[Source, OnCall], SourceSystem]
+"""Gives the system for a source; the system reports every HTTP call, so that failed ones count as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The stores a run works with."""
+
+    ledger: Ledger
+    batches: Batches
+    stores: Batches
+    pages: Path
+    memory_limit: str = MEMORY_LIMIT
+
+
+@dataclass(frozen=True)
+class LegRun:
+    """One run of one leg: its mapping, its row in the ledger, its stores."""
+
+    site: Site
+    mapping: Mapping
+    run: Run
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def leg(self) -> str:
+        return self.mapping.leg
+
+    @property
+    def id(self) -> str:
+        return self.run.run
+
+    @cached_property
+    def types(self) -> binding.Types:
+        """DuckDB type of each target field."""
+        return binding.field_types(self.mapping)
+
+    @cached_property
+    def state(self) -> LegState:
+        """The leg's pointer row as it was when this step began."""
+        return self.site.ledger.state(self.leg)
+
+    @property
+    def planned(self) -> bool:
+        """Whether the run only finds out what it would send."""
+        return self.run.kind == "plan"
+
+    @property
+    def scans(self) -> bool:
+        """Whether the sources are read completely."""
+        return self.run.kind == "complete" or (self.planned and self.run.since is None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the records of this run are all there are; figures of an aggregate always are."""
+        return self.scans or self.mapping.aggregate is not None
+
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A DuckDB session for this step, knowing the run's time as variable ``now``."""
+        con = self.site.batches.connect(memory_limit=self.site.memory_limit)
+        con.execute("SET VARIABLE now = ?::TIMESTAMPTZ", [self.now])
+        self.site.ledger.attach(con)
+        return con
+
+    def find(self, step: str) -> Batch | None:
+        """The batch another step left, if it did."""
+        return self.site.batches.find(self.leg, self.id, step)
+
+    def read(self, step: str) -> Batch:
+        """The batch another step left."""
+        return self.site.batches.read(self.leg, self.id, step)
+
+    @contextmanager
+    def write(self, step: str) -> Iterator[BatchWriter]:
+        """Write this run's batch of a step."""
+        with self.site.batches.write(self.leg, self.id, step) as writer:
+            yield writer
+
+    @contextmanager
+    def timed(self, step: str) -> Iterator[None]:
+        """Note the seconds a step took, also when it fails; a gate's or guard's refusal marks the run stopped."""
+        began = time.monotonic()
+        try:
+            yield
+        except (GateError, GuardError) as error:
+            self.note(status="stopped", message=str(error))
+            raise
+        except BalanceError as error:
+            self.note(status="red", message=str(error))
+            raise
+        finally:
+            self.note(seconds={step: round(time.monotonic() - began, 3)})
+
+    @contextmanager
+    def counting(self, system: str) -> Iterator[OnCall]:
+        """Count the HTTP calls to a system, for the run's row and the system's budget, also when the step fails."""
+        calls: list[None] = []
+        try:
+            yield lambda _call: calls.append(None)
+        finally:
+            if calls:
+                self.site.ledger.spend(system, len(calls))
+                self.note(calls={system: len(calls)})
+
+    def note(self, **values: Any) -> None:
+        """Write counts, status or seconds to the run's row."""
+        self.site.ledger.update(self.run, **values)
+
+
+def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: datetime | None = None) -> LegRun:
+    """Open a run, or take up the one that a killed step left. A settled run that is started again becomes a new one."""
+    now = now or datetime.now(UTC)
+    state = site.ledger.state(mapping.leg)
+    chosen = window.decide(request, mapping=mapping, high_water=_high_water(mapping, state),
+                           complete_at=state.complete_at, now=now)  # fmt: skip
+    name = attempt_id(site.ledger, mapping.leg, run_id, fresh=True)
+    _refuse_company(site.ledger, mapping.leg, name)
+    span = Span(since=chosen.since, until=chosen.until)
+    run = site.ledger.begin(
+        mapping.leg,
+        name,
+        kind="plan" if request.mode == "plan" else chosen.kind,
+        window=span,
+        mapping_version=mapping.version,
+    )
+    return LegRun(site=site, mapping=mapping, run=run, now=now)
+
+
+def resume(site: Site, mapping: Mapping, run_id: str, *, now: datetime | None = None) -> LegRun:
+    """The run that ``begin`` opened, for a later step. Raises ConfigurationError when it never began."""
+    name = attempt_id(site.ledger, mapping.leg, run_id, fresh=False)
+    run = site.ledger.find_run(mapping.leg, name)
+    if run is None:
+        raise ConfigurationError(f"leg {mapping.leg}: run {run_id!r} has not begun; start it with its extract step")
+    return LegRun(site=site, mapping=mapping, run=run, now=now or datetime.now(UTC))
+
+
+def release(site: Site, leg: str, run_id: str, *, message: str) -> None:
+    """Mark a run that will not go on as stopped, so that the next one may begin; settled runs stay as they are."""
+    run = site.ledger.find_run(leg, attempt_id(site.ledger, leg, run_id, fresh=False))
+    if run is not None and run.status == "running" and not run.settled:
+        site.ledger.update(run, status="stopped", message=message)
+
+
+def _refuse_company(ledger: Ledger, leg: str, run_id: str) -> None:
+    """Two runs of a leg at once could send an older value after a newer one; the second waits for the first."""
+    for other in ledger.runs(leg, limit=10):
+        alive = other.status == "running" and datetime.now(UTC) - other.started < BUSY_FOR
+        if alive and other.run != run_id and other.kind != "plan":
+            raise RetryableError(
+                f"leg {leg}: run {other.run} is still at work (since {other.started:%Y-%m-%d %H:%M} UTC); waiting for "
+                f"it. If it died, end it with: python -m commerce_sync release {leg} '{other.run}'",
+                retry_after=60.0,
+            )
+
+
+def attempt_id(ledger: Ledger, leg: str, run_id: str, *, fresh: bool) -> str:
+    """The ledger's name for an Airflow run: a run that was settled and is cleared gets a numbered successor."""
+    number, name = 1, run_id
+    while (found := ledger.find_run(leg, name)) is not None:
+        following = f"{run_id}~{number + 1}"
+        if not (found.settled and fresh) and ledger.find_run(leg, following) is None:
+            return name
+        number, name = number + 1, following
+    return name
+
+
+def _high_water(mapping: Mapping, state: LegState) -> datetime | None:
+    """No high water when the replica's columns no longer fit: everything has to be read again."""
+    if mapping.aggregate is not None and not replica.readable(mapping, state.replica):
+        return None
+    return state.high_water
+
+
+def extract(leg: LegRun, sources: Sources) -> dict[str, Any]:
+    """Read every source of the leg into its batch; returns counts. Nothing read and nothing carried ends the run."""
+    with leg.timed(EXTRACT):
+        counts = {source.name: _extract_one(leg, source, sources) for source in leg.mapping.sources}
+        read = sum(counts.values())
+        leg.note(read=read)
+        return {"rows": read, "sources": counts, "window": _window(leg), "idle": read == 0 and _idle(leg)}
+
+
+def _window(leg: LegRun) -> dict[str, Any]:
+    bounds = {"since": leg.run.since, "until": leg.run.until}
+    return {"kind": leg.run.kind} | {name: at.isoformat() for name, at in bounds.items() if at is not None}
+
+
+def _idle(leg: LegRun) -> bool:
+    """Nothing carried over from earlier runs either; a complete scan that found nothing has to face its guard."""
+    return leg.run.kind == "changes" and leg.state.carry is None and leg.mapping.aggregate is None
+
+
+def _extract_one(leg: LegRun, source: Source, sources: Sources) -> int:
+    with leg.write(f"{EXTRACT}-{source.name}") as into, leg.counting(source.system) as on_call:
+        if leg.run.kind == "replay":
+            return 0
+        found = sources(source, on_call).extract(
+            source, since=leg.run.since, until=None if leg.scans else leg.run.until, complete=leg.scans, into=into
+        )
+        into.facts |= {"high_water": found.high_water.isoformat() if found.high_water else None, "rows": found.rows}
+    return found.rows
+
+
+def aggregate(leg: LegRun) -> dict[str, Any]:
+    """Merge what was read into the replica and compute the figures of the touched owners again."""
+    with leg.timed(AGGREGATE):
+        pointer = leg.state.replica if replica.readable(leg.mapping, leg.state.replica) else {}
+        work = replica.Replica(leg.connect(), leg.site.stores, leg.mapping, pointer)
+        extracts = {item.name: leg.read(f"{EXTRACT}-{item.name}") for item in leg.mapping.sources}
+        done = work.aggregate(extracts, run=leg.id, complete=leg.scans)
+        with leg.write(AGGREGATE) as into:
+            into.facts = {"replica": done.pointer, STATE_VERSION: leg.state.version, **done.facts}
+        return done.facts
+
+
+def records(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str:
+    """SQL of the records this run looks at: what was read, and what earlier runs could not bring home."""
+    if leg.mapping.aggregate is not None:
+        facts = leg.read(AGGREGATE).facts
+        pointer = facts["replica"]
+        if not leg.run.settled and facts[STATE_VERSION] != leg.state.version:
+            raise RetryableError(
+                f"leg {leg.leg}: another run settled since the figures were computed; start this run again"
+            )
+        as_of = (leg.run.until or leg.run.started).date().isoformat()
+        return replica.Replica(con, leg.site.stores, leg.mapping, pointer).records(pointer, as_of=as_of)
+    fresh = _or_nothing(leg.mapping.source, leg.read(f"{EXTRACT}-{leg.mapping.source.name}"))
+    carried = leg.site.batches.open(leg.state.carry) if leg.state.carry and not leg.complete else None
+    if carried is None or not carried.parts:
+        return fresh
+    key = f"CAST({leg.mapping.key} AS VARCHAR)"
+    return f"""{fresh} UNION ALL BY NAME SELECT * FROM (SELECT * FROM {carried.scan()}) AS record
+        WHERE {key} NOT IN (SELECT {key} FROM ({fresh}) AS record)"""
+
+
+def _or_nothing(source: Source, batch: Batch) -> str:
+    if batch.parts:
+        return f"SELECT * FROM {batch.scan()}"
+    nothing = ", ".join(f"NULL::{kind} AS {changes.quoted(name)}" for name, kind in source.columns.items())
+    return f"SELECT {nothing} WHERE false"

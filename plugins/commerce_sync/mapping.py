@@ -1,0 +1,171 @@
+"""What one leg moves: the contents of a mapping file as frozen dataclasses.
+
+``mapping_file.load`` reads and validates the YAML; this module only holds the shapes every other floor speaks about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+OnNull = Literal["clear", "leave"]
+"""What a null value does at the target: empty the field there, or leave it as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where records come from.
+
+    columns: column name -> DuckDB type text, nested as ``STRUCT(uid VARCHAR)`` or ``STRUCT(...)[]``; a struct or list
+    of structs is read through the navigation property of that name.   key: the column that identifies a record.
+    modified: the column delta reads go by, or None when only complete scans are possible.
+    overlap: how far below the high water a delta read begins.   owner: SQL naming whom a record belongs to, for legs
+    that aggregate (see ``Mapping.aggregate``), else None.   options: passed to the system as they are.
+    """
+
+    name: str
+    system: str
+    conn_id: str
+    service: str
+    entity_set: str
+    columns: dict[str, str]
+    key: str
+    modified: str | None = None
+    filter: str | None = None
+    overlap: timedelta = timedelta(minutes=5)
+    owner: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A reference to a parent by its external id: ``Account.Commerce_Id__c``."""
+
+    object: str
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the target: its name there, the SQL that computes it, what null means, whether it is personal."""
+
+    name: str
+    value: str
+    on_null: OnNull = "clear"
+    pii: bool = False
+    lookup: Lookup | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where records go.
+
+    on_delete: ``ignore``, ``delete``, or a dict of target field -> SQL literal to set.   bulk_from: number of changes
+    from which the system's bulk interface is used.   options: passed to the system as they are.
+    """
+
+    system: str
+    conn_id: str
+    object: str
+    external_id: str
+    on_delete: str | dict[str, str] = "ignore"
+    bulk_from: int = 2000
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One Great Expectations expectation: its class name and arguments, and what a failure does.
+
+    on_fail: ``quarantine`` sets the failing rows aside, ``stop`` stops the leg.
+    """
+
+    expect: str
+    arguments: dict[str, Any]
+    on_fail: Literal["quarantine", "stop"]
+
+
+@dataclass(frozen=True, slots=True)
+class RowRule:
+    """A named SQL condition every change has to meet; rows where it is not true are quarantined (or stop the leg)."""
+
+    name: str
+    sql: str
+    on_fail: Literal["quarantine", "stop"] = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """The gate of a leg: expectations on the source batch and on the changes, and SQL rules on the changes."""
+
+    source: tuple[Check, ...] = ()
+    changes: tuple[Check, ...] = ()
+    rows: tuple[RowRule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A guard's limit: a share of the rows (0.05 is 5 %), an absolute number, or both (the larger one holds)."""
+
+    share: float | None = None
+    absolute: int | None = None
+
+    def allowed(self, rows: int) -> int:
+        """How many of ``rows`` may be affected."""
+        by_share = int(rows * self.share) if self.share is not None else 0
+        return max(by_share, self.absolute or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """Limits of a leg; ``None`` means no limit."""
+
+    max_deletes: Limit | None = Limit(share=0.05, absolute=20)
+    max_changes: Limit | None = None
+    max_rejected: Limit | None = Limit(share=0.10)
+    max_quarantined: Limit | None = Limit(share=0.10)
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a rejected row is offered again, and how long the first pause is (it doubles each time)."""
+
+    attempts: int = 5
+    first_pause: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """One leg: from where, which key, to where, which fields, which checks, which guards.
+
+    key: SQL over the source columns (or the aggregate's columns) that gives the record's key in the ledger.
+    where: SQL condition, rows that do not meet it are filtered.   aggregate: SQL text of the file beside the YAML, run
+    over the replica of the sources; its result rows are what gets mapped.   transform: ``package.module:function``
+    applied to the mapped changes as a pandas frame.   complete_scan: cron expression of the periodic complete scan.
+    """
+
+    leg: str
+    path: str
+    version: int
+    sources: tuple[Source, ...]
+    key: str
+    target: Target
+    fields: tuple[Field, ...]
+    where: str | None = None
+    aggregate: str | None = None
+    transform: str | None = None
+    complete_scan: str | None = None
+    checks: Checks = field(default_factory=Checks)
+    guards: Guards = field(default_factory=Guards)
+    retries: Retries = field(default_factory=Retries)
+
+    @property
+    def source(self) -> Source:
+        """The first (for most legs the only) source."""
+        return self.sources[0]
+
+    @property
+    def personal(self) -> frozenset[str]:
+        """Names of the target fields that hold personal data."""
+        return frozenset(item.name for item in self.fields if item.pii)

@@ -1,0 +1,295 @@
+"""Reads a mapping file: YAML with line numbers, checked against a closed list of keys, its SQL bound by DuckDB.
+
+Every fault is a ConfigurationError that names the file, the line, the value and the legal names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable
+from datetime import timedelta
+from functools import lru_cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from commerce_sync.errors import ConfigurationError
+from commerce_sync.mapping import (
+    Check,
+    Checks,
+    Field,
+    Guards,
+    Limit,
+    Lookup,
+    Mapping,
+    Retries,
+    RowRule,
+    Source,
+    Target,
+)
+
+UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
+NIGHTLY = "0 2 * * *"
+KeyPath = tuple[str | int, ...]
+Lines = dict[KeyPath, int]
+
+
+def load(path: Path) -> Mapping:
+    """The mapping in ``path``. Raises ConfigurationError with file, line, value and legal names."""
+    text = _read(path)
+    lines: Lines = {}
+    content = _plain(_compose(path, text), lines, ())
+    _check_shape(path, content, lines)
+    try:
+        mapping = _build(path, content)
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+    from commerce_sync import binding
+
+    binding.check(mapping, lines)
+    return mapping
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = sorted(str(item.relative_to(path.parent.parent).with_suffix("")) for item in path.parent.glob("*.yaml"))
+        raise ConfigurationError(f"no mapping file {path}; that folder has: {', '.join(known) or 'none'}") from None
+
+
+def _compose(path: Path, text: str) -> yaml.Node:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigurationError(f"{path}:{line}: not readable as YAML: {error.problem}") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigurationError(f"{path}:1: a mapping file is a YAML mapping with the keys {_legal(())}")
+    return node
+
+
+def _plain(node: yaml.Node, lines: Lines, at: KeyPath) -> Any:
+    """The node as plain Python values; fills ``lines`` with the line of every key on the way."""
+    lines.setdefault(at, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        return _plain_mapping(node, lines, at)
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, lines, (*at, index)) for index, item in enumerate(node.value)]
+    return yaml.SafeLoader("").construct_object(node)
+
+
+def _plain_mapping(node: yaml.MappingNode, lines: Lines, at: KeyPath) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        key = str(key_node.value)
+        line = key_node.start_mark.line + 1
+        if key in found:
+            raise ConfigurationError(f"{node.start_mark.name}:{line}: key {key!r} stands twice; keep one")
+        lines[(*at, key)] = line
+        found[key] = _plain(value_node, lines, (*at, key))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _schema() -> dict[str, Any]:
+    text = resources.files("commerce_sync").joinpath("mapping_schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _check_shape(path: Path, content: Any, lines: Lines) -> None:
+    error = best_match(Draft202012Validator(_schema()).iter_errors(content))
+    if error is None:
+        return
+    error = _deepest(error)
+    at: KeyPath = tuple(error.absolute_path)
+    unknown = _unknown_keys(error)
+    line = lines.get((*at, unknown[0]) if unknown else at, 1)
+    raise ConfigurationError(f"{path}:{line}: {_explain(error, at, unknown)}")
+
+
+def _deepest(error: ValidationError) -> ValidationError:
+    """Of the alternatives of an anyOf, the complaint that is furthest inside: the one the writer meant."""
+    while error.context:
+        error = max(error.context, key=lambda item: (len(item.absolute_path), item.validator == "additionalProperties"))
+    return error
+
+
+def _properties(error: ValidationError) -> list[str]:
+    schema = error.schema
+    return sorted(schema.get("properties", {})) if isinstance(schema, dict) else []
+
+
+def _unknown_keys(error: ValidationError) -> list[str]:
+    if error.validator != "additionalProperties" or not isinstance(error.instance, dict):
+        return []
+    return [key for key in error.instance if key not in _properties(error)]
+
+
+def _explain(error: ValidationError, at: KeyPath, unknown: list[str]) -> str:
+    where = ".".join(str(item) for item in at) or "the file"
+    values: Any = error.validator_value
+    if unknown:
+        legal = _properties(error)
+        return f"unknown key {unknown[0]!r} in {where}{_similar(unknown[0], legal)}; legal keys: {', '.join(legal)}"
+    if error.validator == "enum":
+        return f"{where} is {error.instance!r}; legal values: {', '.join(str(item) for item in values)}"
+    if error.validator == "required":
+        return f"{where}: {error.message}; needed are: {', '.join(values)}"
+    return f"{where}: {error.message}"
+
+
+def _similar(name: str, legal: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(legal), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
+
+
+def _legal(at: KeyPath) -> str:
+    return ", ".join(sorted(_schema()["properties"])) if not at else ""
+
+
+def _build(path: Path, content: dict[str, Any]) -> Mapping:
+    optional = {name: content[name] for name in ("where", "transform") if name in content}
+    return Mapping(
+        leg=content["leg"],
+        path=str(path),
+        version=content.get("version", 1),
+        sources=_sources(content["from"]),
+        key=content["key"],
+        target=_target(content["to"]),
+        fields=tuple(_field(name, value) for name, value in content["fields"].items()),
+        aggregate=_aggregate(path, content),
+        complete_scan=content.get("complete_scan", NIGHTLY),
+        checks=_checks(content.get("checks", {})),
+        guards=_guards(content.get("guards", {})),
+        retries=_retries(content.get("retries", {})),
+        **optional,
+    )
+
+
+def _sources(content: dict[str, Any]) -> tuple[Source, ...]:
+    if isinstance(content.get("system"), str):
+        return (_source("source", content),)
+    return tuple(_source(name, item) for name, item in content.items())
+
+
+def _source(name: str, content: dict[str, Any]) -> Source:
+    given = ("modified", "filter", "owner", "options")
+    optional: dict[str, Any] = {key: content[key] for key in given if key in content}
+    if "overlap" in content:
+        optional["overlap"] = _duration(content["overlap"])
+    for role in ("key", "modified"):
+        column = content.get(role)
+        if column is not None and column not in content["columns"]:
+            names = ", ".join(content["columns"])
+            raise ValueError(f"{role} {column!r} of source {name!r} is not among its columns: {names}")
+    return Source(
+        name=name,
+        system=content["system"],
+        conn_id=content.get("connection", f"{content['system']}_default"),
+        service=content["service"],
+        entity_set=content["entity_set"],
+        columns=dict(content["columns"]),
+        key=content["key"],
+        **optional,
+    )
+
+
+def _target(content: dict[str, Any]) -> Target:
+    optional = {key: content[key] for key in ("bulk_from", "options") if key in content}
+    deletion = content.get("on_delete", "ignore")
+    if isinstance(deletion, dict):
+        deletion = {name: _literal(value) for name, value in deletion.items()}
+    return Target(
+        system=content["system"],
+        conn_id=content.get("connection", f"{content['system']}_default"),
+        object=content["object"],
+        external_id=content["external_id"],
+        on_delete=deletion,
+        **optional,
+    )
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _field(name: str, content: Any) -> Field:
+    if not isinstance(content, dict):
+        return Field(name=name, value=_literal(content))
+    lookup = None
+    if "lookup" in content:
+        parent, _, external_id = content["lookup"].partition(".")
+        lookup = Lookup(object=parent, external_id=external_id)
+    return Field(
+        name=name,
+        value=_literal(content["value"]),
+        on_null=content.get("on_null", "clear"),
+        pii=content.get("pii", False),
+        lookup=lookup,
+    )
+
+
+def _aggregate(path: Path, content: dict[str, Any]) -> str | None:
+    if "aggregate" not in content:
+        return None
+    file = path.parent / content["aggregate"]
+    if not file.is_file():
+        raise ValueError(f"aggregate {content['aggregate']!r}: no such file beside the mapping ({file})")
+    missing = [name for name, item in content["from"].items() if not isinstance(item, dict) or "owner" not in item]
+    if missing:
+        raise ValueError(
+            f"a leg that aggregates needs `owner` (SQL) for every source; missing for: {', '.join(missing)}"
+        )
+    text: str = file.read_text(encoding="utf-8")
+    return text
+
+
+def _checks(content: dict[str, Any]) -> Checks:
+    rules = (RowRule(item["name"], item["sql"], item.get("on_fail", "quarantine")) for item in content.get("rows", ()))
+    return Checks(
+        source=tuple(_check(item, "stop") for item in content.get("source", ())),
+        changes=tuple(_check(item, "quarantine") for item in content.get("changes", ())),
+        rows=tuple(rules),
+    )
+
+
+def _check(content: dict[str, Any], on_fail: Any) -> Check:
+    return Check(content["expect"], dict(content.get("with", {})), content.get("on_fail", on_fail))
+
+
+def _guards(content: dict[str, Any]) -> Guards:
+    return Guards(**{name: _limit(value) for name, value in content.items()})
+
+
+def _limit(value: Any) -> Limit | None:
+    if value is None or isinstance(value, int):
+        return None if value is None else Limit(absolute=value)
+    if isinstance(value, str):
+        return Limit(share=_share(value))
+    return Limit(share=_share(value["share"]) if "share" in value else None, absolute=value.get("absolute"))
+
+
+def _share(text: str) -> float:
+    return float(text.rstrip(" %")) / 100
+
+
+def _duration(text: str) -> timedelta:
+    number, unit = re.match(r"^(\d+) ?(\w+)$", text).groups()  # type: ignore[union-attr]  # the schema checked it
+    return timedelta(**{UNITS[unit]: int(number)})
+
+
+def _retries(content: dict[str, Any]) -> Retries:
+    values: dict[str, Any] = dict(content)
+    if "first_pause" in values:
+        values["first_pause"] = _duration(values["first_pause"])
+    return Retries(**values)

@@ -1,0 +1,77 @@
+"""Where things live: mapping files, ledger, batches, stores and gate pages.
+
+COMMERCE_SYNC_HOME      folder for everything below       (default: $AIRFLOW_HOME/commerce_sync)
+COMMERCE_SYNC_MAPPINGS  folder of the mapping files       (default: ../include/mappings beside the DAGs folder)
+COMMERCE_SYNC_BATCHES   folder or fsspec URL for batches and stores   (default: $COMMERCE_SYNC_HOME/batches)
+Airflow connection ``commerce_sync_ledger``  the ledger's database    (default: SQLite in $COMMERCE_SYNC_HOME)
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from commerce_sync.batches import Batches
+from commerce_sync.errors import ConfigurationError
+from commerce_sync.ledger import Ledger
+
+LEDGER_CONNECTION = "commerce_sync_ledger"
+
+
+def home() -> Path:
+    """The folder that holds ledger, batches and pages unless told otherwise."""
+    airflow_home = os.environ.get("AIRFLOW_HOME", "~/airflow")
+    return Path(os.environ.get("COMMERCE_SYNC_HOME", f"{airflow_home}/commerce_sync")).expanduser()
+
+
+def mappings() -> Path:
+    """The folder of the mapping files."""
+    if "COMMERCE_SYNC_MAPPINGS" in os.environ:
+        return Path(os.environ["COMMERCE_SYNC_MAPPINGS"])
+    dags = os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", "dags")
+    return Path(dags).resolve().parent / "include" / "mappings"
+
+
+def mapping_path(name: str) -> Path:
+    """The file of a mapping named like ``salesforce/customers_to_contacts``. Raises ConfigurationError if missing."""
+    path = mappings() / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(str(item.relative_to(mappings()).with_suffix("")) for item in mappings().rglob("*.yaml"))
+        raise ConfigurationError(f"no mapping {name!r} ({path}); there are: {', '.join(known) or 'none'}")
+    return path
+
+
+def batches() -> Batches:
+    """Batches that steps hand to each other; may be emptied when no run is active."""
+    return Batches(f"{_files_root()}/runs")
+
+
+def stores() -> Batches:
+    """Replicas and figures of the legs that aggregate; kept."""
+    return Batches(f"{_files_root()}/stores")
+
+
+def pages() -> Path:
+    """Folder of the gates' result pages."""
+    return home() / "pages"
+
+
+def open_ledger() -> Ledger:
+    """The ledger named by the Airflow connection, or the SQLite file in the home folder."""
+    return Ledger.open(_ledger_url(), files=f"{_files_root()}/markers")
+
+
+def _files_root() -> str:
+    return os.environ.get("COMMERCE_SYNC_BATCHES", str(home() / "batches")).rstrip("/")
+
+
+def _ledger_url() -> str:
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
+
+    try:
+        uri = BaseHook.get_connection(LEDGER_CONNECTION).get_uri()
+    except (AirflowNotFoundException, AirflowRuntimeError):
+        home().mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{home() / 'ledger.db'}"
+    return uri.replace("postgres://", "postgresql+psycopg2://", 1)

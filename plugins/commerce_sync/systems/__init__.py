@@ -1,0 +1,1 @@
+"""The neighbours with an API: one package per system, and the HTTP session they share."""

@@ -1,0 +1,79 @@
+"""Cut the rows of a bulk load into jobs: by real bytes and rows, one parent inside one job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from commerce_sync.systems.salesforce.stage import Group, Operation, Stage
+
+JOB_BYTES = 95_000_000
+"""Salesforce takes 150 MB after base64, so about 100 MB of CSV."""
+HEADER_BYTES = 64_000
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The rows of one job: ordinals [first, end) of one shape.
+
+    waits: must not run beside the jobs before it, since they may hold rows of the same parents.
+    """
+
+    first: int
+    end: int
+    rows: int
+    size_bytes: int
+    shape: int
+    waits: bool
+
+    def joined(self, group: Group) -> Piece:
+        """The piece with the next group added."""
+        size = self.size_bytes + group.size_bytes
+        return replace(self, end=group.end, rows=self.rows + group.rows, size_bytes=size)
+
+
+def cut(stage: Stage, operation: Operation, *, where: str, max_rows: int, max_bytes: int = JOB_BYTES) -> list[Piece]:
+    """The jobs for the rows of an operation that meet ``where``, in order; deterministic for one batch."""
+    room = max_bytes - HEADER_BYTES if max_bytes > 2 * HEADER_BYTES else max_bytes
+    pieces: list[Piece] = []
+    for piece in _fitted(stage, stage.groups(operation, where), where, max_rows, room):
+        last = pieces[-1] if pieces else None
+        if last and _fits(last, piece, max_rows, room):
+            pieces[-1] = last.joined(_as_group(piece))
+        else:
+            waits = piece.waits or (last is not None and last.shape != piece.shape)
+            pieces.append(replace(piece, waits=waits))
+    return pieces
+
+
+def _fitted(stage: Stage, groups: Iterable[Group], where: str, max_rows: int, room: int) -> Iterator[Piece]:
+    """Each group as a piece; one that is too large for any job becomes several that run one after another."""
+    for group in groups:
+        if group.size_bytes <= room and group.rows <= max_rows:
+            yield Piece(group.first, group.end, group.rows, group.size_bytes, group.shape, waits=False)
+        else:
+            yield from _split(stage, group, where, max_rows, room)
+
+
+def _split(stage: Stage, group: Group, where: str, max_rows: int, room: int) -> Iterator[Piece]:
+    part: Piece | None = None
+    for ordinal, size in stage.sizes(group.first, group.end, where):
+        row = Group(ordinal, ordinal + 1, 1, size, group.shape, group.bound)
+        if part and part.rows < max_rows and part.size_bytes + size <= room:
+            part = part.joined(row)
+            continue
+        if part:
+            yield part
+        part = Piece(ordinal, ordinal + 1, 1, size, group.shape, waits=group.bound and part is not None)
+    if part:
+        yield part
+
+
+def _fits(last: Piece, piece: Piece, max_rows: int, room: int) -> bool:
+    if piece.waits or piece.shape != last.shape:
+        return False
+    return last.rows + piece.rows <= max_rows and last.size_bytes + piece.size_bytes <= room
+
+
+def _as_group(piece: Piece) -> Group:
+    return Group(piece.first, piece.end, piece.rows, piece.size_bytes, piece.shape, bound=False)

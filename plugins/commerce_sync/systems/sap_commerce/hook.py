@@ -1,0 +1,228 @@
+"""The Airflow hook: a connection becomes a client, and the steps' extract and load become plain calls.
+
+Connection: host is the shop's address; user and password are Basic credentials (an Employee with integration
+groups); client_id and client_secret are OAuth 2 client credentials. Which scheme a service takes is decided
+per integration object in the shop (InboundChannelConfiguration), hence ``auth`` for most and
+``other_services`` for the exceptions.
+"""
+
+from __future__ import annotations
+
+# Importing Airflow makes it ask the provider, and so this module, for CONNECTION: it has to be here by then.
+from commerce_sync.systems.sap_commerce.connection import CONN_TYPE, CONNECTION  # isort: skip
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.providers.http.hooks.http import HttpHook
+
+from commerce_sync.batches import Batch, BatchWriter
+from commerce_sync.errors import ConfigurationError, SyncError
+from commerce_sync.mapping import Field, Source, Target
+from commerce_sync.systems.jobs import Loaded
+from commerce_sync.systems.rest import Auth, Basic, Call, ClientCredentials, RestSession
+from commerce_sync.systems.sap_commerce import loader, windows
+from commerce_sync.systems.sap_commerce.client import BASE_PATH, TOKEN_PATH, SapCommerceClient
+from commerce_sync.systems.sap_commerce.protocol import literal, moment
+from commerce_sync.systems.sap_commerce.reading import ReadOptions, Report
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+
+__all__ = ["CONNECTION", "SapCommerceHook"]
+
+KEYS_PER_REQUEST = 20
+T = TypeVar("T")
+
+
+class SapCommerceHook(HttpHook):
+    """Reads and writes one shop through its Integration API.
+
+    conn_id: a connection of type ``commerce_sync_sap_commerce``, looked up at first use.   on_call: told
+    about every request attempt, for budgets.
+    """
+
+    conn_name_attr = "conn_id"
+    default_conn_name = "sap_commerce_default"
+    conn_type = CONN_TYPE
+    hook_name = "SAP Commerce Cloud"
+
+    def __init__(self, conn_id: str = default_conn_name, *, on_call: Callable[[Call], None] | None = None) -> None:
+        super().__init__(method="GET", http_conn_id=conn_id)
+        self.conn_id = conn_id
+        self._on_call = on_call
+        self._connection: Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The Airflow connection, fetched once."""
+        if self._connection is None:
+            self._connection = self.get_connection(self.conn_id)
+        return self._connection
+
+    def client(self, service: str, *, language: str | None = None) -> SapCommerceClient:
+        """A client for one service, for ``async with``. Raises ConfigurationError without credentials."""
+        session = RestSession(
+            self._base_url(),
+            auth=self._auth(service),
+            name=self.conn_id,
+            timeout_s=float(self._extra("timeout_s") or 120),
+            max_per_second=self._extra("max_per_second"),
+            on_call=self._on_call,
+            ca_file=self._extra("ca_file"),
+        )
+        return SapCommerceClient(
+            session, service=service, base_path=self._extra("base_path") or BASE_PATH, language=language
+        )
+
+    def extract(
+        self,
+        source: Source,
+        *,
+        since: datetime | None,
+        until: datetime | None,
+        complete: bool,
+        into: BatchWriter,
+        report: Report | None = None,
+    ) -> windows.Extracted:
+        """Read a source into a batch; see ``windows.extract`` for bounds, completeness and errors."""
+
+        async def work() -> windows.Extracted:
+            async with self.client(source.service, language=ReadOptions.of(source).language) as client:
+                return await windows.extract(
+                    client, source, since=since, until=until, complete=complete, into=into, report=report
+                )
+
+        return _run(work())
+
+    def load(
+        self,
+        target: Target,
+        fields: Sequence[Field],
+        changes: Batch,
+        *,
+        jobs: Any = None,
+        into: BatchWriter,
+        wait_s: float,
+    ) -> Loaded:
+        """Write changes and an outcome per row, see ``loader.load``.
+
+        jobs, wait_s: not used, no job runs on at the far side once a request is answered.
+        """
+        options = loader.LoadOptions.of(target)
+
+        async def work() -> Loaded:
+            async with self.client(options.service) as client:
+                return await loader.load(client, target, fields, changes, into=into)
+
+        return _run(work())
+
+    def fetch_count(self, source: Source, *, since: datetime | None = None, until: datetime | None = None) -> int:
+        """Rows of a source, optionally modified in [since, until), by ``$count``."""
+        precision = ReadOptions.of(source).precision
+        terms = [f"{source.modified} ge {moment(since, precision=precision)}"] if since else []
+        terms += [f"{source.modified} lt {moment(until, precision=precision)}"] if until else []
+        terms += [f"({source.filter})" if terms and " or " in source.filter else source.filter] if source.filter else []
+
+        async def work() -> int:
+            async with self.client(source.service) as client:
+                return await client.count(source.entity_set, where=" and ".join(terms) or None)
+
+        return _run(work())
+
+    def read_keys(self, source: Source, keys: Iterable[Any]) -> set[Any]:
+        """Which of ``keys`` (values of ``source.key``) still exist: proof before a delete is passed on.
+
+        Integration keys are asked for one by one, whatever the source's filter says; other key columns are
+        filtered for, 20 at a time and within the source's filter.
+        """
+        wanted = list(dict.fromkeys(keys))
+
+        async def work() -> set[Any]:
+            async with self.client(source.service) as client:
+                return await _existing(client, source, wanted)
+
+        return _run(work())
+
+    def test_connection(self) -> tuple[bool, str]:
+        """What Airflow's test button does: reads the service document of ``test_service``."""
+        service = self._extra("test_service")
+        if not service:
+            return False, "fill in 'Service for the test' with the code of an exposed integration object"
+
+        async def work() -> list[str]:
+            async with self.client(service) as client:
+                return await client.service_document()
+
+        try:
+            return True, f"{service} has the entity sets {', '.join(_run(work()))}"
+        except SyncError as error:
+            return False, str(error)
+
+    def _extra(self, name: str) -> Any:
+        return self.connection.extra_dejson.get(name) or None
+
+    def _base_url(self) -> str:
+        found = self.connection
+        if not found.host:
+            raise ConfigurationError(
+                f"connection {self.conn_id!r} has no host; fill in the shop's address, https://..."
+            )
+        self._set_base_url(found)
+        if not found.schema and "://" not in found.host:
+            return self.base_url.replace("http://", "https://", 1).rstrip("/")
+        return self.base_url.rstrip("/")
+
+    def _auth(self, service: str) -> Auth:
+        scheme = self._extra("auth") or ("oauth" if self._extra("client_id") else "basic")
+        if scheme not in ("oauth", "basic"):
+            raise ConfigurationError(f"connection {self.conn_id!r}: auth is {scheme!r}; legal: oauth, basic")
+        others = [name.strip() for name in (self._extra("other_services") or "").split(",")]
+        if service in others:
+            scheme = "basic" if scheme == "oauth" else "oauth"
+        return self._oauth() if scheme == "oauth" else self._basic()
+
+    def _basic(self) -> Auth:
+        login, password = self.connection.login, self.connection.password
+        if not login or not password:
+            raise ConfigurationError(f"connection {self.conn_id!r} lacks user or password, needed for Basic")
+        return Basic(login, password)
+
+    def _oauth(self) -> Auth:
+        client_id, secret = self._extra("client_id"), self._extra("client_secret")
+        if not client_id or not secret:
+            raise ConfigurationError(f"connection {self.conn_id!r} lacks client_id or client_secret, needed for OAuth")
+        path = self._extra("token_path") or TOKEN_PATH
+        url = path if "://" in path else f"{self._base_url()}{path}"
+        return ClientCredentials(url, client_id=client_id, client_secret=secret, ca_file=self._extra("ca_file"))
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+async def _existing(client: SapCommerceClient, source: Source, keys: list[Any]) -> set[Any]:
+    limit = asyncio.Semaphore(ReadOptions.of(source).concurrency)
+    by_key = source.key == "integrationKey"
+    step = 1 if by_key else KEYS_PER_REQUEST
+
+    async def look(part: list[Any]) -> set[Any]:
+        async with limit:
+            if by_key:
+                return set(part) if await client.get(source.entity_set, part[0]) is not None else set()
+            return await _matching(client, source, part)
+
+    found = await asyncio.gather(*(look(keys[start : start + step]) for start in range(0, len(keys), step)))
+    return set().union(*found)
+
+
+async def _matching(client: SapCommerceClient, source: Source, keys: list[Any]) -> set[Any]:
+    long = source.columns.get(source.key, "").upper() in ("BIGINT", "HUGEINT")
+    where = " or ".join(f"{source.key} eq {literal(key, long=long)}" for key in keys)
+    if source.filter:
+        where = f"({where}) and ({source.filter})"
+    pages = [page async for page in client.pages(source.entity_set, {"$filter": where})]
+    found = {str(row[source.key]) for page in pages for row in page}
+    return {key for key in keys if str(key) in found}

@@ -1,0 +1,249 @@
+"""Bulk 2.0 jobs and the work on them: internal batches in any order, chunks of 200, partial success."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from simulators.faults import Rule
+from simulators.salesforce import csv_file, values
+from simulators.salesforce.csv_file import BadFile
+from simulators.salesforce.errors import RowError
+from simulators.salesforce.org import Org
+from simulators.salesforce.schema import Field, SObject
+from simulators.salesforce.work import Batch, Parent
+from simulators.salesforce.writes import Outcome
+
+CHUNK_ROWS = 200
+SLICE_ROWS = 2_000  # written at once; short enough that the process keeps answering
+HELD_PAUSE_S = 0.02
+FINAL = ("JobComplete", "Failed", "Aborted")
+
+
+@dataclass(slots=True)
+class Job:
+    """One ingest or query job; ``state`` is what clients see, ``outcome`` what the work came to."""
+
+    id: str
+    item: SObject
+    operation: str
+    version: str
+    created: str
+    key: Field | None = None
+    line_ending: str = "LF"
+    delimiter: str = "COMMA"
+    state: str = "Open"
+    outcome: str | None = None
+    error: str | None = None
+    raw: bytes | None = None
+    closed_at: float = 0.0
+    polls: int = 0
+    modified: str = ""
+    header: list[str] = field(default_factory=list)
+    total: int = 0
+    failed: int = 0
+    successes: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    leftovers: list[str] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def processed(self) -> int:
+        return len(self.successes) + self.failed
+
+    def begin(self, org: Org, work: Any) -> None:
+        """Start the work in the background; ``work`` is a coroutine."""
+        self.state, self.closed_at = "UploadComplete", org.clock.timestamp()
+        self.modified = values.stamp(org.clock.now())
+        self.task = asyncio.get_running_loop().create_task(work)
+
+    def look(self, org: Org) -> None:
+        """One status read: the visible state moves on when latency and number of reads allow it."""
+        if self.state in (*FINAL, "Open"):
+            return
+        self.polls += 1
+        due = org.clock.timestamp() >= self.closed_at + org.settings["job_latency_ms"] / 1000
+        if self.outcome and due and self.polls >= org.settings["job_min_polls"]:
+            self.state = self.outcome
+        elif self.polls > 1 or self.processed:
+            self.state = "InProgress"
+
+
+async def ingest(org: Org, job: Job) -> None:
+    """Process the uploaded file; leaves ``outcome`` behind. Never raises for bad data."""
+    while org.faults.active("hold_jobs") and job.state != "Aborted":
+        await asyncio.sleep(HELD_PAUSE_S)
+    try:
+        await _process(org, job)
+        job.outcome = job.outcome or "JobComplete"
+    except BadFile as error:
+        job.outcome, job.error = "Failed", str(error)
+    finally:
+        job.raw = None
+        org.locks.release(job.id)
+        job.modified = values.stamp(org.clock.now())
+
+
+async def _process(org: Org, job: Job) -> None:
+    rows, delimiter = int(org.settings["internal_batch_rows"]), csv_file.DELIMITERS[job.delimiter]
+    text = await asyncio.to_thread(csv_file.opened, job.raw or b"", line_ending=job.line_ending)
+    job.header, blocks = await asyncio.to_thread(csv_file.split, text, delimiter=delimiter, rows=rows)
+    columns = Columns(org, job)
+    org.usage.add_batches(len(blocks))
+    order = random.Random(job.id)
+    order.shuffle(blocks)
+    stop = next(iter(org.faults.active("job_failed")), None)
+    stop = stop if stop is not None and stop.spend() else None
+    for block in blocks:
+        records = csv_file.parse(block, delimiter=delimiter)
+        await asyncio.sleep(0)
+        for start in range(0, len(records), SLICE_ROWS):
+            await _slice(org, job, records[start : start + SLICE_ROWS], columns=columns, order=order, stop=stop)
+            await asyncio.sleep(0)
+
+
+async def _slice(
+    org: Org, job: Job, records: list[list[str]], *, columns: Columns, order: random.Random, stop: Rule | None
+) -> None:
+    keep = _still_wanted(job, stop=stop)
+    for row in records[keep:]:
+        job.leftovers.append(csv_file.quoted(row, delimiter=csv_file.DELIMITERS[job.delimiter]))
+    records = records[:keep]
+    for part in columns.parts(records):
+        org.locks.contended = sum(other.state not in FINAL and other.raw is not None for other in org.jobs.values()) > 1
+        outcome = org.writer.write(columns.batch(part))
+        _report(job, part, outcome, order=order, misspelt=columns.misspelt)
+        if org.locks.contended:
+            await asyncio.sleep(org.settings["lock_hold_ms"] / 1000)
+        org.locks.release(job.id)
+
+
+def _still_wanted(job: Job, *, stop: Rule | None) -> int:
+    """How many more rows may be written: none after an abort, some before an injected failure."""
+    if job.state == "Aborted":
+        return 0
+    if stop is None:
+        return SLICE_ROWS
+    job.outcome = "Failed"
+    job.error = stop.spec.get("message", "InternalServerError : Batch processing failed. Retried more than 20 times")
+    return max(int(stop.spec.get("after_rows", 0)) - job.processed, 0)
+
+
+def _report(job: Job, records: list[list[str]], outcome: Outcome, *, order: random.Random, misspelt: list[int]) -> None:
+    delimiter = csv_file.DELIMITERS[job.delimiter]
+    rows = list(range(len(records)))
+    order.shuffle(rows)
+    between, errors, keys = f'"{delimiter}"', outcome.errors, outcome.ids
+    plain = not misspelt and not any('"' in cell for record in records for cell in record)
+    for row in rows:
+        record = records[row]
+        spoiled = None if plain else csv_file.quoted(_echoed(record, misspelt), delimiter=delimiter)
+        echo = spoiled or f'"{between.join(record)}"'
+        error = errors.get(row)
+        if error is None:
+            flag = "true" if outcome.created[row] else "false"
+            job.successes.append(f'"{keys[row]}"{delimiter}"{flag}"{delimiter}{echo}')
+        else:
+            job.failed += 1
+            reason = csv_file.quoted([keys[row] or "", error.bulk()], delimiter=delimiter)
+            job.failures.append(f"{reason}{delimiter}{echo}")
+
+
+def _echoed(record: list[str], misspelt: list[int]) -> list[str]:
+    """A header cell in the wrong case is understood, but its values come back empty."""
+    return ["" if index in misspelt else cell for index, cell in enumerate(record)]
+
+
+class Columns:
+    """How the header of one job maps to fields; raises BadFile for a column the object has not."""
+
+    def __init__(self, org: Org, job: Job) -> None:
+        self.org, self.job = org, job
+        self.fields: list[Field | None] = []
+        self.parents: dict[int, tuple[Field, SObject, Field]] = {}
+        self.misspelt: list[int] = []
+        for index, name in enumerate(job.header):
+            self.fields.append(self._column(index, name))
+        self.keys = self._key_column()
+
+    def _column(self, index: int, name: str) -> Field | None:
+        found = self.job.item.find(name)
+        if found is not None:
+            if found.name != name:
+                self.misspelt.append(index)
+            return found
+        self.parents[index] = self._relation(name)
+        return None
+
+    def _relation(self, name: str) -> tuple[Field, SObject, Field]:
+        path, _, last = name.rpartition(".")
+        prefix, colon, relationship = path.rpartition(":")
+        lookup = self.job.item.by_relationship.get(relationship.lower())
+        if lookup is None:
+            raise BadFile(f"InvalidBatch : Field name not found : {name}")
+        several = len(lookup.targets) > 1
+        target = self.org.schema.find(prefix) if colon else self.org.schema.objects[lookup.targets[0]]
+        wrong_prefix = bool(colon) != several or target is None or target.name not in lookup.targets
+        key = target.find(last) if target else None
+        if wrong_prefix or target is None or key is None or not key.is_key:
+            raise BadFile(f"InvalidBatch : Field name not found : {name}")
+        return lookup, target, key
+
+    def _key_column(self) -> int | None:
+        name = self.job.key.name if self.job.key else "Id"
+        at = next((index for index, spec in enumerate(self.fields) if spec and spec.name == name), None)
+        if at is None and self.job.operation != "insert":
+            raise BadFile(f"InvalidBatch : Field name not found : {name}")
+        if self.job.operation in ("delete", "hardDelete") and len(self.fields) > 1:
+            raise BadFile("InvalidBatch : a delete takes the column Id only")
+        return at
+
+    def parts(self, records: list[list[str]]) -> Iterator[list[list[str]]]:
+        """All at once when no key repeats; else chunk by chunk, because only a chunk refuses repeats."""
+        if self.keys is not None and self.job.operation != "insert":
+            at = self.keys
+            distinct = {record[at] if at < len(record) else "" for record in records}
+            if len(distinct) < len(records):
+                for start in range(0, len(records), CHUNK_ROWS):
+                    yield records[start : start + CHUNK_ROWS]
+                return
+        if records:
+            yield records
+
+    def batch(self, records: list[list[str]]) -> Batch:
+        """Typed columns of some records; records of the wrong width fail by themselves."""
+        job, width = self.job, len(self.fields)
+        batch = Batch(job.item, job.operation, len(records), key=job.key, owner=job.id)
+        if set(map(len, records)) != {width}:
+            records = [self._fitted(batch, row, record) for row, record in enumerate(records)]
+        for index, cells in enumerate(zip(*records, strict=True)):
+            self._fill(batch, index, list(cells))
+        return batch
+
+    def _fitted(self, batch: Batch, row: int, record: list[str]) -> list[str]:
+        width = len(self.fields)
+        if len(record) != width:
+            message = f"the row has {len(record)} fields, the header {width}"
+            batch.errors[row] = RowError("INVALID_CSV", message)  # code unverified
+        return (record + [""] * width)[:width]
+
+    def _fill(self, batch: Batch, index: int, cells: list[str]) -> None:
+        spec = self.fields[index]
+        if spec is None:
+            lookup, target, key = self.parents[index]
+            typed, errors = values.from_csv(key, cells)
+            batch.parents.append(Parent(lookup, target, key, typed))
+        elif spec.name == "Id":
+            typed, errors = [None if cell in ("", values.NULL_MARK) else cell for cell in cells], {}
+            if index == self.keys:
+                batch.keys = typed
+        else:
+            typed, errors = values.from_csv(spec, cells)
+            batch.columns[spec.name] = typed
+            if index == self.keys and batch.operation == "upsert":
+                batch.keys = typed
+        batch.errors = errors | batch.errors

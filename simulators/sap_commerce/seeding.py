@@ -1,0 +1,47 @@
+"""What a store starts with: the essential items, the integration objects, the demo data."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from simulators.clock import Clock
+from simulators.sap_commerce.impex import load_impex
+from simulators.sap_commerce.records import Records
+from simulators.sap_commerce.store import Store
+from simulators.sap_commerce.types import commerce_types
+
+ESSENTIAL = Path(__file__).with_name("essential.impex")
+INTEGRATION_OBJECTS = Path(__file__).parents[2] / "include" / "sap_commerce" / "integration_objects.impex"
+
+
+def new_store(path: str, *, clock: Clock) -> Store:
+    return Store(path, types=commerce_types(), clock=clock)
+
+
+def essential_store(*, clock: Clock) -> Store:
+    """A store in memory with what the seed "empty" holds."""
+    store = new_store(":memory:", clock=clock)
+    store.create_tables()
+    store.create_indexes()
+    with store.transaction():
+        _load_types(store)
+        records = Records(store)
+        load_impex(ESSENTIAL, records=records)
+        load_impex(INTEGRATION_OBJECTS, records=records)
+    return store
+
+
+def _load_types(store: Store) -> None:
+    """Enumeration values, and the types and attributes that integration objects are defined with."""
+    for item_type in store.types:
+        for value in item_type.values:
+            store.insert(item_type.code, {"code": value})
+        owner = store.insert("ComposedType", {"code": item_type.code})
+        for attribute in item_type.attributes.values():
+            row = {"qualifier": attribute.name, "enclosingType": owner, "attributeType": attribute.kind}
+            store.insert("AttributeDescriptor", row)
+
+
+def copy_of(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path)

@@ -1,0 +1,198 @@
+"""The demo's proofs must be able to fail: a flow that does one thing wrong is found out."""
+
+from __future__ import annotations
+
+import io
+from copy import deepcopy
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from demo import story
+from demo.airflow_rest import Run
+from demo.balances import COUNTS, MORE_COUNTS, Balance
+from demo.flows import Watched
+from demo.oracle import FIELDS, recompute
+from demo.report import Report
+from demo.screen import WIDTH, Screen
+from demo.simulated import Calls
+from demo.world import CUSTOMERS, Outcome, World
+
+DAY = date(2026, 6, 30)
+
+
+def raw_order(number, *, owner, price="10.00"):
+    entry = {"entryNumber": 0, "quantity": 2, "totalPrice": price, "categories": ["c"]}
+    return {
+        "code": f"o{number}",
+        "status": "COMPLETED",
+        "date": f"2026-06-{number + 1:02}T10:00:00+00:00",
+        "unit": None,
+        "user": {"customerID": owner},
+        "entries": [entry],
+        "returns": [],
+    }
+
+
+class Shop:
+    """Ten customers with two orders each; a change doubles the price of the first order."""
+
+    def __init__(self):
+        self.raws = [raw_order(number, owner=f"C{number % 10}") for number in range(20)]
+
+    def orders(self):
+        return iter(deepcopy(self.raws))
+
+    def category_names(self):
+        return {"c": "Dairy"}
+
+    def count(self, kind):
+        return {"Customer": 10}.get(kind, 0)
+
+    def mutate(self, *, share, seed):
+        self.raws[0]["entries"][0]["totalPrice"] = "20.00"
+        return {"orders": ["o0"], "accounts": ["C0"], "by_kind": {"edited": 1}}
+
+
+class Salesforce:
+    """Accounts and contacts by id."""
+
+    def __init__(self):
+        self.held = {"Account": {}, "Contact": {}}
+        self.clock = 0
+
+    def snapshot(self, sobject, *, key):
+        return deepcopy(self.held[sobject])
+
+    def write(self, sobject, key, values):
+        self.clock += 1
+        record = self.held[sobject].setdefault(key, {"Name": key, "Commerce_Id__c": key, **dict.fromkeys(FIELDS)})
+        record.update(values, SystemModstamp=self.clock)
+
+
+class Flows:
+    """Stands for both DAGs; ``wrong(flows, what)`` may spoil something after a run."""
+
+    def __init__(self, shop, salesforce, *, wrong):
+        self.shop, self.salesforce, self.wrong, self.ran = shop, salesforce, wrong, 0
+
+    def run_dag(self, world, dag, *, name):
+        self.ran += 1
+        before = self.salesforce.clock
+        legs = self._customers() if dag == CUSTOMERS else self._history(world)
+        self.wrong(self, name)
+        made = Calls(total=9, by_route={"PATCH /services/data/vXX.0/composite": self.salesforce.clock - before})
+        run = Run(dag, f"{dag}-{self.ran}", "success", datetime.now(UTC), datetime.now(UTC))
+        with world.screen.stage(name) as stage:
+            stage.done("done")
+        world.report.check(f"{name} balances", passed=True, detail="")
+        return Outcome(Watched(run, ()), tuple(legs), {"salesforce": made})
+
+    def _customers(self):
+        known = self.salesforce.held
+        legs = []
+        for leg, sobject in (("households_to_accounts", "Account"), ("customers_to_contacts", "Contact")):
+            new = [f"C{number}" for number in range(10) if f"C{number}" not in known[sobject]]
+            for key in new:
+                self.salesforce.write(sobject, key, {})
+            legs.append(balance(leg, sent=len(new)))
+        return legs
+
+    def _history(self, world):
+        sent = 0
+        for key, figures in recompute(story._orders(world), as_of=DAY).items():
+            shown = {name: value.isoformat() if isinstance(value, date) else value for name, value in figures.items()}
+            record = self.salesforce.held["Account"][key]
+            if any(record[name] != value for name, value in shown.items()):
+                self.salesforce.write("Account", key, shown)
+                sent += 1
+        return [balance("purchase_history_to_accounts", sent=sent)]
+
+
+def balance(leg, *, sent):
+    counts = dict.fromkeys((*COUNTS, *MORE_COUNTS), 0) | {"sent": sent, "delivered": sent}
+    return Balance(leg, "run", "changes", "green", True, counts, {}, {}, None, DAY)
+
+
+def tell(monkeypatch, *, wrong=lambda flows, name: None):
+    """Tell the story over the stand-ins; gives the report and what was printed."""
+    shop, salesforce, out = Shop(), Salesforce(), io.StringIO()
+    flows = Flows(shop, salesforce, wrong=wrong)
+    report = Report(scale="slice")
+    airflow = type("Airflow", (), {"run_ids": lambda self, dag: set()})()
+    world = World(None, None, Screen(out), report, airflow, None, salesforce, {"sap_commerce": shop})
+    monkeypatch.setattr(story, "run_dag", flows.run_dag)
+    story.tell(world)
+    report.finish(seconds_per_stage={}, error=None)
+    return report, out.getvalue()
+
+
+def failed(report):
+    return [check.name for check in report.checks if not check.passed]
+
+
+def test_flows_that_do_everything_right_pass(monkeypatch):
+    report, printed = tell(monkeypatch)
+    assert failed(report) == []
+    assert report.passed
+    assert report.second_run_writes == 0
+    assert report.rows_seeded["orders"] == 20
+    assert report.changes["accounts_changed"] == 1
+    assert max(map(len, printed.splitlines())) <= WIDTH
+
+
+def test_a_flow_that_writes_the_same_again_is_found(monkeypatch):
+    def wrong(flows, name):
+        if name == "purchases again":
+            flows.salesforce.write("Account", "C3", {})
+
+    report, _ = tell(monkeypatch, wrong=wrong)
+    assert failed(report) == ["the second run writes nothing"]
+    assert report.second_run_writes > 0
+
+
+def test_a_contact_that_was_touched_again_is_found(monkeypatch):
+    def wrong(flows, name):
+        if name == "customers again":
+            flows.salesforce.held["Contact"]["C1"]["SystemModstamp"] = "later"
+
+    report, _ = tell(monkeypatch, wrong=wrong)
+    assert failed(report) == ["the second run writes nothing"]
+
+
+def test_a_flow_that_touches_an_account_whose_orders_did_not_change_is_found(monkeypatch):
+    def wrong(flows, name):
+        if name == "changes":
+            flows.salesforce.write("Account", "C3", {})
+
+    report, _ = tell(monkeypatch, wrong=wrong)
+    assert failed(report) == ["only touched accounts changed"]
+    assert report.changes["accounts_changed_but_not_touched"] == 1
+
+
+def test_a_flow_that_misses_a_changed_order_is_found(monkeypatch):
+    def wrong(flows, name):
+        if name == "changes":
+            flows.salesforce.held["Account"] = deepcopy(flows.kept)
+        flows.kept = deepcopy(flows.salesforce.held["Account"])
+
+    report, _ = tell(monkeypatch, wrong=wrong)
+    assert failed(report) == ["recompute all: every figure is exact", "only touched accounts changed"]
+
+
+def test_a_figure_that_is_a_cent_off_is_found(monkeypatch):
+    def wrong(flows, name):
+        if name == "purchases":
+            flows.salesforce.held["Account"]["C2"]["Lifetime_Spend__c"] += Decimal("0.01")
+
+    report, _ = tell(monkeypatch, wrong=wrong)
+    assert "recompute: every figure is exact" in failed(report)
+    assert report.exactness["max_difference"] == "0.01"
+
+
+def test_a_contact_that_was_said_to_be_delivered_but_is_not_there_is_found(monkeypatch):
+    def wrong(flows, name):
+        if name == "customers":
+            del flows.salesforce.held["Contact"]["C5"]
+
+    report, _ = tell(monkeypatch, wrong=wrong)
+    assert "Salesforce holds the contacts that were delivered" in failed(report)
