@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import suppress
 from typing import Any
 
 from demo import launch, ports
@@ -54,9 +55,10 @@ def main(argv: list[str] | None = None) -> int:
         screen.line("\n  Interrupted.")
         return 130
     finally:
-        screen.line("  Ending everything the demo started ...")
-        children.stop()
-        screen.line("  Nothing is left running.")
+        if children.any():
+            screen.line("  Ending everything the demo started ...")
+            children.stop()
+            screen.line("  Nothing is left running.")
 
 
 def _main(chosen: argparse.Namespace, *, screen: Screen, children: Children, report: Report) -> int:
@@ -79,7 +81,8 @@ def _main(chosen: argparse.Namespace, *, screen: Screen, children: Children, rep
         return 1
     if chosen.keep or not chosen.check:
         show_addresses(screen, world, systems)
-        hold(world)
+        with suppress(Interrupted):
+            hold(world)
     return 0 if passed else 1
 
 
@@ -130,17 +133,17 @@ def show_addresses(screen: Screen, world: World, systems: dict[str, Any]) -> Non
     rows = [
         ("Airflow", login.url, f"user {login.user}, password {login.password}"),
         (
-            "SAP Commerce, simulated",
+            "SAP Commerce",
             f"{shop['url']}/odata2webservices",
             f"user {shop['username']}, password {shop['password']}",
         ),
         (
-            "Salesforce, simulated",
+            "Salesforce",
             systems["salesforce"]["url"],
-            f"client id {systems['salesforce']['client_id']}",
+            "credentials in .demo/simulators/ready.json",
         ),
     ]
-    screen.table("Look around", ("what", "address", "sign in"), rows)
+    screen.table("Look around (SAP Commerce and Salesforce are simulated)", ("what", "address", "sign in"), rows)
     screen.line()
     screen.line("  Schedules are off in the demo: trigger a flow by hand to see another run. Ctrl-C ends everything.")
 

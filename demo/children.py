@@ -86,6 +86,10 @@ class Children:
         self._children.append(child)
         return child
 
+    def any(self) -> bool:
+        """Whether there is anything to end."""
+        return bool(self._children)
+
     def must_run(self) -> None:
         """Raise DemoError when one of the programs is gone."""
         for child in self._children:

@@ -55,8 +55,8 @@ class Folder:
             if _is_alive(holder) or time.monotonic() > until:
                 os.close(self.lock_fd)
                 raise DemoError(
-                    f"another demo is running in {self.root} (process {holder}); end it with Ctrl-C there "
-                    f"or with 'kill {holder}', then start again"
+                    f"another demo is running in {self.root} (process {holder});\n"
+                    f"  end it with Ctrl-C there or with 'kill {holder}', then start again"
                 )
             time.sleep(0.2)
 

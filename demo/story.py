@@ -106,7 +106,7 @@ def _orders(world: World) -> Iterator[Order]:
 def _exactly(result: Exactness) -> str:
     size = f"{result.figures_compared:,} figures of {result.accounts_compared:,} accounts"
     if not result.differences:
-        return f"{size} equal an independent recomputation"
+        return f"{size} recomputed, all equal"
     return f"{len(result.differences):,} of {size} differ\n" + "\n".join(result.differences[:3])
 
 
@@ -135,13 +135,13 @@ BEST_HEADERS = ("account", "orders", "spend", "average", "last", "next", "favour
 
 def _best_row(row: Record) -> list[object]:
     return [
-        str(row["Name"])[:24],
+        str(row["Name"])[:18],
         int(row["Order_Count__c"]),
         money(row["Lifetime_Spend__c"]),
         money(row["Average_Order_Value__c"]),
         row["Last_Purchase__c"],
         row["Expected_Next_Purchase__c"],
-        str(row["Top_Category_1__c"])[:16],
+        str(row["Top_Category_1__c"])[:12],
         f"{row['Top_Category_1_Share__c']} %",
         row["RFM_Score__c"],
     ]
@@ -186,7 +186,7 @@ def change_orders(world: World, *, before: orders.Index) -> tuple[orders.Index, 
         after = orders.index(world.shop.orders())
         number = len(orders.changed(before, after))
         kinds = ", ".join(f"{value:,} {name}" for name, value in said["by_kind"].items())
-        stage.done(f"{number:,} of {len(after.orders):,} orders: {kinds}")
+        stage.done(f"{number:,} of {len(after.orders):,} orders\n{kinds}")
     return after, said
 
 
@@ -204,11 +204,11 @@ def prove_touched(world: World, outcome: Outcome, *, before: Proven, after: Prov
         "accounts_changed": len(changed),
         "accounts_changed_but_not_touched": len(changed - touched),
     }
-    detail = f"{len(touched):,} accounts own such an order, {len(changed):,} changed"
+    detail = f"{len(changed):,} of {len(touched):,} owners of such orders changed"
     is_right = bool(changed) and changed <= touched and changed == moved
     world.report.check("only touched accounts changed", passed=is_right, detail=detail)
     with world.screen.stage("only touched") as stage:
-        stage.done(f"{detail}, {len(after.accounts) - len(changed):,} were left alone")
+        stage.done(f"{detail}, {len(after.accounts) - len(changed):,} left alone")
 
 
 def count_strangers(world: World, outcomes: list[Outcome]) -> None:

@@ -94,9 +94,9 @@ def _run(world: World, dag: str, *, stage: Stage) -> Outcome:
 def _summary(outcome: Outcome) -> str:
     calls = outcome.calls["salesforce"]
     refused = outcome.total("rejected") + outcome.total("unprocessed") + outcome.total("quarantined")
-    parts = [f"{outcome.total('extracted'):,} rows", f"{outcome.total('sent'):,} sent"]
+    parts = [f"{outcome.total('read'):,} read", f"{outcome.total('sent'):,} sent"]
     parts += [f"{refused:,} refused"] if refused else []
-    return ", ".join([*parts, f"{calls.total:,} Salesforce calls, {calls.writes:,} of them writes"])
+    return ", ".join([*parts, f"{calls.total:,} Salesforce calls, {calls.writes:,} to write"])
 
 
 def accounts(world: World) -> dict[str, Record]:

@@ -15,7 +15,9 @@ FLOORS = [
     ["mapping", "batches"],
     ["window", "binding"],
     ["changes", "mapping_file", "ledger"],
-    ["gate_page", "gate_rows", "gate_checks"],
+    ["gate_page"],
+    ["gate_rows"],
+    ["gate_checks"],
     ["gates"],
     ["replica"],
     ["systems"],
@@ -69,11 +71,12 @@ def test_systems_never_know_each_other(system):
         assert not known & (set(SYSTEMS) - {system}), path
 
 
-@pytest.mark.parametrize(("library", "rooms"), [("sqlalchemy", {"ledger"}), ("great_expectations", {"gates", "gate_checks"})])
+@pytest.mark.parametrize(("library", "rooms"), [("sqlalchemy", {"ledger"}), ("great_expectations", {"gates"})])
 def test_a_heavy_library_has_one_home(library, rooms):
     for path in FILES:
         text = path.read_text()
-        if f"import {library}" in text or f"from {library}" in text:
+        lines = [line.strip() for line in text.splitlines()]
+        if any(line.startswith((f"import {library}", f"from {library}")) for line in lines):
             assert room(path) in rooms, path
 
 

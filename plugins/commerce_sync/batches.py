@@ -161,7 +161,7 @@ class Batches:
         if threads:
             settings["threads"] = threads
         con = duckdb.connect(config=settings)
-        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         if not self._local:
             con.register_filesystem(self._fs)
         return con

@@ -64,6 +64,7 @@ def load(leg: LegRun, targets: Targets, *, wait_s: float) -> Any:
     """Send what passed the gate. Gives what the target gives: it is done, or it waits for remote jobs."""
     with leg.timed(LOAD):
         con = leg.connect()
+        leg.refuse_stale(leg.read(CHANGES))
         sending = _sendable(leg, con)
         _refuse_altered(leg, con, sending)
         jobs = BatchJobs(leg.site.ledger.jobs(leg.leg, leg.id), batch=leg.read(CHANGES).parts[0].name)
@@ -97,14 +98,14 @@ class BatchJobs:
 
 def _sendable(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Batch:
     """The change batch without the quarantined rows; the same one again when a killed load is repeated."""
-    quarantined = leg.find(CHECK)
+    found, quarantined = legs.intact(con, leg.read(CHANGES)), leg.find(CHECK)
     if quarantined is None or quarantined.rows == 0:
-        return leg.read(CHANGES)
+        return found
     with leg.write(SENDING) as into:
         into.copy(
             con,
-            f"""SELECT * FROM {leg.read(CHANGES).scan()}
-            WHERE _key NOT IN (SELECT _key FROM {quarantined.scan()})""",
+            f"""SELECT * FROM {found.scan()}
+            WHERE _key NOT IN (SELECT _key FROM {legs.intact(con, quarantined).scan()})""",
         )
     return leg.read(SENDING)
 
@@ -144,11 +145,10 @@ def _open_results(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
     """Views over what the steps left: sent changes, quarantined keys, results, earlier rejects."""
     for name, step, nothing in (("quarantined", CHECK, NOTHING_CHECKED), ("results", LOAD, NOTHING_LOADED)):
         batch = leg.find(step)
-        con.execute(
-            f"CREATE TEMP VIEW {name} AS {f'SELECT * FROM {batch.scan()}' if batch and batch.parts else nothing}"
-        )
-    con.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM {leg.read(CHANGES).scan()}")
-    con.execute(f"CREATE TEMP VIEW verdicts AS SELECT * FROM {leg.read(VERDICTS).scan()}")
+        query = f"SELECT * FROM {legs.intact(con, batch).scan()}" if batch and batch.parts else nothing
+        con.execute(f"CREATE TEMP VIEW {name} AS {query}")
+    for name, step in (("changes", CHANGES), ("verdicts", VERDICTS)):
+        con.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM {legs.intact(con, leg.read(step)).scan()}")
     con.execute("CREATE TEMP VIEW sent AS SELECT * FROM changes WHERE _key NOT IN (SELECT _key FROM quarantined)")
     con.register("rejects_table", leg.site.ledger.rejects_table(leg.leg))
 
@@ -221,7 +221,7 @@ def _stage_rejects(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
             FROM sent AS c JOIN results AS r ON r._key = c._key AND r.outcome <> 'delivered'
             LEFT JOIN rejects_table AS p ON p.key = c._key)
         SELECT _key AS key, CASE WHEN attempts >= {retries.attempts} THEN 'parked' ELSE 'rejected' END AS status,
-               code, reason_class, reason, fields, {_masked_payload(leg)} AS payload,
+               code, reason_class, {_masked_reason(leg)} AS reason, fields, {_masked_payload(leg)} AS payload,
                _fingerprint AS fingerprint, attempts,
                getvariable('now') + to_seconds(CAST({pause} * pow(2, greatest(attempts - 1, 0)) AS BIGINT))
                    * CASE WHEN attempts = 0 THEN 0 ELSE 1 END AS next_attempt
@@ -244,6 +244,15 @@ def _masked_payload(leg: LegRun) -> str:
     return f"CAST(json_object({', '.join(pairs)}) AS VARCHAR)"
 
 
+def _masked_reason(leg: LegRun) -> str:
+    """SQL: the far side's sentence without the personal values it quotes; one or two letters would hit any word."""
+    text = "reason"
+    for item in (item for item in leg.mapping.fields if item.pii):
+        value = f"CAST({changes.quoted(item.name)} AS VARCHAR)"
+        text = f"replace({text}, CASE WHEN length({value}) > 2 THEN {value} ELSE '' END, '{MASK}')"
+    return text
+
+
 def _carry(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str | None:
     """Keep the source rows of everything that did not arrive, so that the next delta run offers them again."""
     if leg.mapping.aggregate is not None:
@@ -259,12 +268,18 @@ def _carry(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str | None:
 
 def _high_water(leg: LegRun) -> datetime | None:
     """The newest modification seen: the source's own clock, so a clock that lags behind ours loses nothing."""
-    if leg.run.kind not in ("changes", "complete"):
+    if leg.run.kind not in ("changes", "complete") or _leaves_a_gap(leg):
         return None
     seen = [leg.read(f"{EXTRACT}-{item.name}").facts.get("high_water") for item in leg.mapping.sources]
     known = [datetime.fromisoformat(item) for item in seen if item]
     # A later source of a long scan may have seen moments at which an earlier one had been read already.
     return min(max(known), leg.run.until or leg.run.started) if known else None
+
+
+def _leaves_a_gap(leg: LegRun) -> bool:
+    """A window that somebody asked for may begin after the high water: what lies between has not been read."""
+    known = leg.state.high_water
+    return leg.run.kind == "changes" and (known is None or leg.run.since is None or leg.run.since > known)
 
 
 def _verdict(leg: LegRun, run: Run) -> Run:

@@ -37,10 +37,10 @@ def map_changes(leg: LegRun) -> Verdicts:
         con = leg.connect()
         comparison = _comparison(leg, con)
         con.execute(f"CREATE TEMP TABLE keyed AS {changes.keyed(comparison)}")
-        _refuse_doubles(leg, con)
+        keyless = _refuse_doubles(leg, con)
         con.execute(f"""CREATE TEMP TABLE changed AS
             SELECT * FROM ({changes.verdicts(comparison, keyed_table="keyed")}) WHERE verdict <> 'unchanged'""")
-        found = _count(leg, con, comparison)
+        found = _count(leg, con, comparison, keyless=keyless)
         guard(leg, found, markers=_one(con, f"SELECT count(*) FROM ({comparison.markers})"))
         _write_changes(leg, con, comparison, found)
         return found
@@ -59,21 +59,20 @@ def _comparison(leg: LegRun, con: duckdb.DuckDBPyConnection) -> changes.Comparis
     )
 
 
-def _refuse_doubles(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
+def _refuse_doubles(leg: LegRun, con: duckdb.DuckDBPyConnection) -> int:
+    """Set records aside that are filtered and have no key; gives their number. Raises BalanceError for the others."""
+    keyless = _one(con, "DELETE FROM keyed WHERE _key IS NULL AND NOT _wanted")
     total, distinct = con.execute("SELECT count(*), count(DISTINCT _key) FROM keyed").fetchall()[0]
-    if total == distinct:
-        return
-    missing = _one(con, "SELECT count(*) FROM keyed WHERE _key IS NULL AND _wanted")
-    some = con.execute("SELECT _key FROM keyed GROUP BY _key HAVING count(*) > 1 ORDER BY 1 LIMIT 3").fetchall()
-    con.execute("DELETE FROM keyed WHERE _key IS NULL AND NOT _wanted")
-    if missing or some:
+    if total != distinct:
+        some = con.execute("SELECT _key FROM keyed GROUP BY _key HAVING count(*) > 1 ORDER BY 1 LIMIT 3").fetchall()
         raise BalanceError(
             f"leg {leg.leg}: {total} records have {distinct} different keys ({leg.mapping.key}); for example "
-            f"{', '.join(str(row[0]) for row in some) or 'records without a key'}; give a key that is unique"
+            f"{', '.join(str(key) for (key,) in some if key) or 'records without a key'}; give a key that is unique"
         )
+    return keyless
 
 
-def _count(leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comparison) -> Verdicts:
+def _count(leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comparison, *, keyless: int) -> Verdicts:
     counts = dict(con.execute("SELECT verdict, count(*) FROM changed GROUP BY verdict").fetchall())
     unchanged = _one(
         con,
@@ -82,9 +81,9 @@ def _count(leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comp
     )
     waiting = counts.get("waiting", 0)
     found = Verdicts(
-        extracted=_one(con, "SELECT count(*) FROM keyed") + counts.get("DELETED", 0) + _gone_waiting(con),
+        extracted=_one(con, "SELECT count(*) FROM keyed") + keyless + counts.get("DELETED", 0) + _gone_waiting(con),
         unchanged=unchanged,
-        filtered=counts.get("filtered", 0) + waiting,
+        filtered=counts.get("filtered", 0) + keyless + waiting,
         waiting=waiting,
         new=counts.get("NEW", 0),
         modified=counts.get("MODIFIED", 0),

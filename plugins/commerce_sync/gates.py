@@ -254,16 +254,15 @@ def _classes() -> dict[str, Any]:
 def _quiet() -> Iterator[None]:
     """Great Expectations without statistics sent home, log lines by the hundred and deprecation notices."""
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    levels: dict[logging.Logger, int] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import great_expectations  # noqa: F401  # sets its own log levels on import
+        _hush()
+        import great_expectations  # noqa: F401
 
-        try:
-            for logger in map(logging.getLogger, NOISY):
-                levels[logger] = logger.level
-                logger.setLevel(logging.WARNING)
-            yield
-        finally:
-            for logger, level in levels.items():
-                logger.setLevel(level)
+        _hush()  # one of its modules sets its own level when it is imported
+        yield
+
+
+def _hush() -> None:
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)

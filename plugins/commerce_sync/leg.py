@@ -126,6 +126,18 @@ class LegRun:
         """The batch another step left."""
         return self.site.batches.read(self.leg, self.id, step)
 
+    def refuse_stale(self, batch: Batch) -> None:
+        """What was read before another run of the leg settled may be older than what the target has by now.
+
+        Raises ConfigurationError: trying the step again cannot help, starting the run again can.
+        """
+        if self.state.version not in (batch.facts[STATE_VERSION], self.run.settled_version):
+            raise ConfigurationError(
+                f"leg {self.leg}: another run settled since run {self.id} read its records, so what it holds may be "
+                "out of date; nothing was sent. Start it again from its extract step, or leave it: the next run "
+                "finds what is missing"
+            )
+
     @contextmanager
     def write(self, step: str) -> Iterator[BatchWriter]:
         """Write this run's batch of a step."""
@@ -169,6 +181,7 @@ def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: d
     state = site.ledger.state(mapping.leg)
     chosen = window.decide(request, mapping=mapping, high_water=_high_water(mapping, state),
                            complete_at=state.complete_at, now=now)  # fmt: skip
+    _refuse_part_of_a_replica(mapping, state, chosen, request)
     name = attempt_id(site.ledger, mapping.leg, run_id, fresh=True)
     _refuse_company(site.ledger, mapping.leg, name)
     span = Span(since=chosen.since, until=chosen.until)
@@ -179,6 +192,7 @@ def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: d
         window=span,
         mapping_version=mapping.version,
     )
+    _give_way(site.ledger, run)
     return LegRun(site=site, mapping=mapping, run=run, now=now)
 
 
@@ -188,6 +202,9 @@ def resume(site: Site, mapping: Mapping, run_id: str, *, now: datetime | None = 
     run = site.ledger.find_run(mapping.leg, name)
     if run is None:
         raise ConfigurationError(f"leg {mapping.leg}: run {run_id!r} has not begun; start it with its extract step")
+    if run.status != "running" and not run.settled:
+        _refuse_company(site.ledger, mapping.leg, name)
+        run = site.ledger.begin(mapping.leg, name, kind=run.kind)
     return LegRun(site=site, mapping=mapping, run=run, now=now or datetime.now(UTC))
 
 
@@ -198,16 +215,47 @@ def release(site: Site, leg: str, run_id: str, *, message: str) -> None:
         site.ledger.update(run, status="stopped", message=message)
 
 
+def _refuse_part_of_a_replica(mapping: Mapping, state: LegState, chosen: window.Window, request: Request) -> None:
+    """Figures of an owner need all of the owner's records: an interval alone would send figures that are too low."""
+    known = bool(state.replica) and replica.readable(mapping, state.replica)
+    if mapping.aggregate is not None and not known and not chosen.complete:
+        asked = "backfill" if request.backfill else f"run with {'a window' if request.since else request.mode}"
+        raise ConfigurationError(
+            f"leg {mapping.leg}: a {asked} needs the records of all runs before it, and none are stored (or their "
+            "columns have changed since); run the leg once with mode 'complete'"
+        )
+
+
 def _refuse_company(ledger: Ledger, leg: str, run_id: str) -> None:
     """Two runs of a leg at once could send an older value after a newer one; the second waits for the first."""
-    for other in ledger.runs(leg, limit=10):
-        alive = other.status == "running" and datetime.now(UTC) - other.started < BUSY_FOR
-        if alive and other.run != run_id and other.kind != "plan":
-            raise RetryableError(
-                f"leg {leg}: run {other.run} is still at work (since {other.started:%Y-%m-%d %H:%M} UTC); waiting for "
-                f"it. If it died, end it with: python -m commerce_sync release {leg} '{other.run}'",
-                retry_after=60.0,
-            )
+    for other in _company(ledger, leg, run_id):
+        raise _busy(other)
+
+
+def _give_way(ledger: Ledger, run: Run) -> None:
+    """Of two runs that began at the same moment, both unseen by the other, the later one stops."""
+    for other in _company(ledger, run.leg, run.run):
+        if not run.settled and (other.started, other.run) < (run.started, run.run):
+            ledger.update(run, status="stopped", message=f"gave way to {other.run}")
+            raise _busy(other)
+
+
+def _company(ledger: Ledger, leg: str, run_id: str) -> list[Run]:
+    """Other runs of a leg that are at work and may send something."""
+    since = datetime.now(UTC) - BUSY_FOR
+    return [
+        other
+        for other in ledger.runs(leg, limit=10)
+        if other.status == "running" and other.started > since and other.run != run_id and other.kind != "plan"
+    ]
+
+
+def _busy(other: Run) -> RetryableError:
+    return RetryableError(
+        f"leg {other.leg}: run {other.run} is still at work (since {other.started:%Y-%m-%d %H:%M} UTC); waiting for "
+        f"it. If it died, end it with: python -m commerce_sync release {other.leg} '{other.run}'",
+        retry_after=60.0,
+    )
 
 
 def attempt_id(ledger: Ledger, leg: str, run_id: str, *, fresh: bool) -> str:
@@ -249,6 +297,7 @@ def _idle(leg: LegRun) -> bool:
 
 def _extract_one(leg: LegRun, source: Source, sources: Sources) -> int:
     with leg.write(f"{EXTRACT}-{source.name}") as into, leg.counting(source.system) as on_call:
+        into.facts[STATE_VERSION] = leg.state.version
         if leg.run.kind == "replay":
             return 0
         found = sources(source, on_call).extract(
@@ -263,7 +312,7 @@ def aggregate(leg: LegRun) -> dict[str, Any]:
     with leg.timed(AGGREGATE):
         pointer = leg.state.replica if replica.readable(leg.mapping, leg.state.replica) else {}
         work = replica.Replica(leg.connect(), leg.site.stores, leg.mapping, pointer)
-        extracts = {item.name: leg.read(f"{EXTRACT}-{item.name}") for item in leg.mapping.sources}
+        extracts = {item.name: intact(work.con, leg.read(f"{EXTRACT}-{item.name}")) for item in leg.mapping.sources}
         done = work.aggregate(extracts, run=leg.id, complete=leg.scans)
         with leg.write(AGGREGATE) as into:
             into.facts = {"replica": done.pointer, STATE_VERSION: leg.state.version, **done.facts}
@@ -273,21 +322,33 @@ def aggregate(leg: LegRun) -> dict[str, Any]:
 def records(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str:
     """SQL of the records this run looks at: what was read, and what earlier runs could not bring home."""
     if leg.mapping.aggregate is not None:
-        facts = leg.read(AGGREGATE).facts
-        pointer = facts["replica"]
-        if not leg.run.settled and facts[STATE_VERSION] != leg.state.version:
-            raise RetryableError(
-                f"leg {leg.leg}: another run settled since the figures were computed; start this run again"
-            )
+        figures = leg.read(AGGREGATE)
+        leg.refuse_stale(figures)
+        pointer = figures.facts["replica"]
         as_of = (leg.run.until or leg.run.started).date().isoformat()
         return replica.Replica(con, leg.site.stores, leg.mapping, pointer).records(pointer, as_of=as_of)
-    fresh = _or_nothing(leg.mapping.source, leg.read(f"{EXTRACT}-{leg.mapping.source.name}"))
+    read = leg.read(f"{EXTRACT}-{leg.mapping.source.name}")
+    leg.refuse_stale(read)
+    fresh = _or_nothing(leg.mapping.source, intact(con, read))
     carried = leg.site.batches.open(leg.state.carry) if leg.state.carry and not leg.complete else None
     if carried is None or not carried.parts:
         return fresh
     key = f"CAST({leg.mapping.key} AS VARCHAR)"
     return f"""{fresh} UNION ALL BY NAME SELECT * FROM (SELECT * FROM {carried.scan()}) AS record
         WHERE {key} NOT IN (SELECT {key} FROM ({fresh}) AS record)"""
+
+
+def intact(con: duckdb.DuckDBPyConnection, batch: Batch) -> Batch:
+    """The batch, if its files hold as many rows as were written. Raises BalanceError: a lost row is not a delete."""
+    import duckdb
+
+    try:
+        found = con.execute(f"SELECT count(*) FROM {batch.scan()}").fetchall()[0][0] if batch.parts else 0
+    except duckdb.IOException as error:
+        raise BalanceError(f"a part of batch {batch.uri} cannot be read: {error}; run the leg again") from error
+    if found != batch.rows:
+        raise BalanceError(f"batch {batch.uri} holds {found} rows, {batch.rows} were written; run the leg again")
+    return batch
 
 
 def _or_nothing(source: Source, batch: Batch) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 def get_provider_info() -> dict[str, Any]:
     """Connection types with their forms, and the extra link of the gates."""
-    from commerce_sync.systems.salesforce.hook import CONNECTION as SALESFORCE
-    from commerce_sync.systems.sap_commerce.hook import CONNECTION as SAP_COMMERCE
+    from commerce_sync.systems.salesforce.connection import CONNECTION as SALESFORCE
+    from commerce_sync.systems.sap_commerce.connection import CONNECTION as SAP_COMMERCE
 
     return {
         "package-name": "commerce-sync",

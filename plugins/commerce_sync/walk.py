@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 
 from commerce_sync import delivery, detection
 from commerce_sync import leg as legs
@@ -17,9 +18,12 @@ WAIT_S = 600.0
 """How long a load in this process waits for remote jobs before it asks again."""
 
 
-def leg(site: Site, mapping: Mapping, run_id: str, *, request: Request, sources: Sources, targets: Targets) -> Run:
+def leg(
+    site: Site, mapping: Mapping, run_id: str, *, request: Request, sources: Sources, targets: Targets,
+    now: datetime | None = None,
+) -> Run:  # fmt: skip
     """One run of one leg from extract to commit. Raises what its steps raise; the run then is marked stopped."""
-    work = legs.begin(site, mapping, run_id, request=request)
+    work = legs.begin(site, mapping, run_id, request=request, now=now)
     try:
         found = legs.extract(work, sources)
         if found["idle"]:

@@ -112,7 +112,7 @@ def _job_key(item: SObject, body: dict[str, Any], *, operation: str) -> Field | 
 def find(call: Call, *, query: bool = False) -> Job:
     """The job of the path; raises 404 NOT_FOUND."""
     key = ids.full(call.given["job"]) or call.given["job"]
-    job = call.org.jobs.get(key)
+    job: Job | None = call.org.jobs.get(key)
     if job is None or (job.operation in ("query", "queryAll")) != query:
         raise not_found()
     return job
@@ -169,6 +169,8 @@ async def delete(call: Call) -> Answer:
     job = find(call)
     if job.state in ("Open", "InProgress"):
         raise _bad("INVALIDJOBSTATE", f"Deleting {job.state} Job not allowed", status=409)
+    if job.task is not None:
+        job.task.cancel()
     del call.org.jobs[job.id]
     return Answer(204)
 

@@ -26,7 +26,7 @@ HALTED = "The transaction was rolled back since another operation in the same tr
 async def composite(call: Call) -> Answer:
     """POST /composite: up to 25 dependent requests, one API call."""
     body = call.json_object()
-    requests = body.get("compositeRequest") or []
+    requests = _requests(body, "compositeRequest")
     _check_count(requests, urls=[request.get("url", "") for request in requests])
     all_or_none, db = bool(body.get("allOrNone", False)), call.org.store.db
     done: list[dict[str, Any]] = []
@@ -41,6 +41,16 @@ async def composite(call: Call) -> Answer:
     finally:
         db.execute("RELEASE composite")
     return Answer(body={"compositeResponse": done})
+
+
+def _requests(body: dict[str, Any], name: str) -> list[Record]:
+    found = body.get(name)
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ApiError(400, "JSON_PARSER_ERROR", f"{name} must be a list of objects")
+    for request in found:
+        if not request.get("method") or not request.get("url"):
+            raise ApiError(400, "INVALID_INPUT", "every subrequest needs a method and a url")
+    return found
 
 
 def _check_count(requests: list[Any], *, urls: list[str]) -> None:
@@ -128,7 +138,7 @@ async def _dispatch(call: Call, method: str, url: str, *, body: Any) -> Answer:
 async def batch(call: Call) -> Answer:
     """POST /composite/batch: up to 25 independent requests, each an API call of its own."""
     body = call.json_object()
-    requests = body.get("batchRequests") or []
+    requests = _requests(body, "batchRequests")
     _check_count(requests, urls=[])
     call.org.usage.add_call(max(len(requests) - 1, 0))
     results: list[dict[str, Any]] = []

@@ -61,7 +61,7 @@ def _blocks(lines: list[str], *, rows: int, quoted: bool) -> Iterator[str]:
 def parse(block: str, *, delimiter: str) -> list[list[str]]:
     """The records of one block; blank lines are none."""
     try:
-        return [row for row in csv.reader(io.StringIO(block, newline=""), delimiter=delimiter) if row]
+        return [row for row in csv.reader(io.StringIO(block, newline=""), delimiter=delimiter, strict=True) if row]
     except csv.Error as error:
         raise BadFile(f"InvalidBatch : Failed to parse CSV: {error}") from error
 

@@ -24,36 +24,41 @@ def everything(schema: Schema, *, data_url: str) -> dict[str, Any]:
     return {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found}
 
 
+# what is the same for everything here; real describes carry it nevertheless
+SCALARS: dict[str, Any] = {
+    "activateable": False,
+    "associateEntityType": None,
+    "associateParentEntity": None,
+    "customSetting": False,
+    "deepCloneable": False,
+    "deprecatedAndHidden": False,
+    "feedEnabled": True,
+    "hasSubtypes": False,
+    "isInterface": False,
+    "isSubtype": False,
+    "layoutable": True,
+    "mruEnabled": True,
+    "queryable": True,
+    "replicateable": True,
+    "retrieveable": True,
+    "searchable": True,
+    "triggerable": True,
+}
+
+
 def scalars(item: SObject, *, data_url: str) -> dict[str, Any]:
     """One entry of the global describe."""
     writable = item.name not in NO_CREATE
     base = f"{data_url}/sobjects/{item.name}"
-    return {
-        "activateable": False,
-        "associateEntityType": None,
-        "associateParentEntity": None,
+    own: dict[str, Any] = {
         "createable": writable,
         "custom": item.name.endswith("__c"),
-        "customSetting": False,
-        "deepCloneable": False,
         "deletable": writable,
-        "deprecatedAndHidden": False,
-        "feedEnabled": True,
-        "hasSubtypes": False,
-        "isInterface": False,
-        "isSubtype": False,
         "keyPrefix": item.prefix,
         "label": item.label,
         "labelPlural": item.plural,
-        "layoutable": True,
         "mergeable": item.name in ("Account", "Contact", "Lead"),
-        "mruEnabled": True,
         "name": item.name,
-        "queryable": True,
-        "replicateable": True,
-        "retrieveable": True,
-        "searchable": True,
-        "triggerable": True,
         "undeletable": writable,
         "updateable": writable,
         "urls": {
@@ -67,6 +72,7 @@ def scalars(item: SObject, *, data_url: str) -> dict[str, Any]:
             "sobject": base,
         },
     }
+    return dict(sorted((SCALARS | own).items()))
 
 
 def one(item: SObject, *, data_url: str) -> dict[str, Any]:
@@ -120,46 +126,56 @@ def _master_record_type(item: SObject, *, data_url: str) -> dict[str, Any]:
     }
 
 
+# what is the same for everything here; real describes carry it nevertheless
+FIELD: dict[str, Any] = {
+    "aiPredictionField": False,
+    "calculated": False,
+    "calculatedFormula": None,
+    "cascadeDelete": False,
+    "controllerName": None,
+    "defaultValueFormula": None,
+    "dependentPicklist": False,
+    "deprecatedAndHidden": False,
+    "displayLocationInDecimal": False,
+    "encrypted": False,
+    "extraTypeInfo": None,
+    "filteredLookupInfo": None,
+    "formulaTreatNullNumberAsZero": False,
+    "highScaleNumber": False,
+    "htmlFormatted": False,
+    "inlineHelpText": None,
+    "mask": None,
+    "maskType": None,
+    "queryByDistance": False,
+    "referenceTargetField": None,
+    "relationshipOrder": None,
+    "restrictedDelete": False,
+    "writeRequiresMasterRead": False,
+}
+
+
 def field(spec: Field, *, item: SObject) -> dict[str, Any]:
     """One field with all 57 keys; real describes carry them even where they say nothing."""
     text, address = spec.type in TEXT_TYPES, spec.type == "address"
     is_id = spec.type in ("id", "reference")
     long_text = spec.type == "textarea" and spec.length > 255
-    return {
+    own: dict[str, Any] = {
         "aggregatable": not (address or spec.type == "boolean" or long_text),
-        "aiPredictionField": False,
         "autoNumber": spec.auto_number,
         "byteLength": 18 if is_id else spec.length * 3,
-        "calculated": False,
-        "calculatedFormula": None,
-        "cascadeDelete": False,
         "caseSensitive": spec.case_sensitive,
         "compoundFieldName": _compound(spec, item),
-        "controllerName": None,
         "createable": spec.createable,
         "custom": spec.custom,
         "defaultValue": bool(spec.default) if spec.type == "boolean" else None,
-        "defaultValueFormula": None,
         "defaultedOnCreate": spec.defaulted or not (spec.createable or _nillable(spec)),
-        "dependentPicklist": False,
-        "deprecatedAndHidden": False,
         "digits": 9 if spec.type == "int" else 0,
-        "displayLocationInDecimal": False,
-        "encrypted": False,
         "externalId": spec.external_id,
-        "extraTypeInfo": None,
         "filterable": not (address or long_text),
-        "filteredLookupInfo": None,
-        "formulaTreatNullNumberAsZero": False,
         "groupable": not (spec.type in (*NUMBER_TYPES, "address", "datetime") or long_text),
-        "highScaleNumber": False,
-        "htmlFormatted": False,
         "idLookup": spec.id_lookup or spec.name == "Id",
-        "inlineHelpText": None,
         "label": spec.label,
         "length": spec.length,
-        "mask": None,
-        "maskType": None,
         "name": spec.name,
         "nameField": spec.is_name,
         "namePointing": len(spec.targets) > 1,
@@ -168,12 +184,8 @@ def field(spec: Field, *, item: SObject) -> dict[str, Any]:
         "picklistValues": [_picklist(value, spec) for value in spec.values],
         "polymorphicForeignKey": len(spec.targets) > 1,
         "precision": spec.precision,
-        "queryByDistance": False,
-        "referenceTargetField": None,
         "referenceTo": list(spec.targets),
         "relationshipName": spec.relationship,
-        "relationshipOrder": None,
-        "restrictedDelete": False,
         "restrictedPicklist": spec.restricted,
         "scale": spec.scale,
         "searchPrefilterable": spec.type == "reference",
@@ -182,8 +194,8 @@ def field(spec: Field, *, item: SObject) -> dict[str, Any]:
         "type": spec.type,
         "unique": spec.unique,
         "updateable": spec.updateable,
-        "writeRequiresMasterRead": False,
     }
+    return dict(sorted((FIELD | own).items()))
 
 
 def _nillable(spec: Field) -> bool:

@@ -82,6 +82,10 @@ async def ingest(org: Org, job: Job) -> None:
         job.outcome = job.outcome or "JobComplete"
     except BadFile as error:
         job.outcome, job.error = "Failed", str(error)
+    except Exception as error:
+        # a fault of the simulator itself: the job must not look busy for ever, and the trace must be seen
+        job.outcome, job.error = "Failed", f"InternalServerError : {error}"
+        raise
     finally:
         job.raw = None
         org.locks.release(job.id)

@@ -182,7 +182,7 @@ def _parse(name: str, line: str) -> Field:
     )
 
 
-def _size(kind: str, args: str) -> dict[str, int]:
+def _size(kind: str, args: str) -> dict[str, Any]:
     if kind in NUMBER_TYPES:
         precision, _, scale = args.partition(",")
         return {"precision": int(precision), "scale": int(scale or 0)}

@@ -218,8 +218,8 @@ def _window(call: Call, *, kind: str) -> tuple[str, str]:
         raise ApiError(400, "INVALID_REPLICATION_DATE", f"startDate before {days} days ago")
     if end <= start:
         raise ApiError(400, "INVALID_REPLICATION_DATE", "endDate must be greater than startDate")
-    cut = {"second": 0, "microsecond": 0}
-    return values.stamp(start.replace(**cut)), values.stamp(end.replace(**cut))
+    start, end = (moment.replace(second=0, microsecond=0) for moment in (start, end))
+    return values.stamp(start), values.stamp(end)
 
 
 async def updated(call: Call) -> Answer:

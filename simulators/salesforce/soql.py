@@ -139,6 +139,8 @@ class _Compiler:
         selected, outputs, unnamed = [], [], 0
         for column in self.query.columns:
             sql, spec = self.expression(column)
+            if not column.function and sql not in [self.expression(group)[0] for group in self.query.groups]:
+                raise Malformed(f"Field must be grouped or aggregated: {column.path}")
             name = column.alias or column.path.rsplit(".", 1)[-1]
             if column.function is not None and column.alias is None:
                 name, unnamed = f"expr{unnamed}", unnamed + 1
@@ -173,7 +175,8 @@ class _Compiler:
             parts = parts[1:]
         if len(parts) - 1 > MOST_LEVELS:
             raise ApiError(400, "INVALID_FIELD", f"{path}: only {MOST_LEVELS} levels of parents are allowed")
-        item, alias, walked = self.item, "t0", ()
+        item, alias = self.item, "t0"
+        walked: tuple[str, ...] = ()
         for part in parts[:-1]:
             item, alias, walked = self._join(part, item=item, alias=alias, walked=walked, path=path)
         spec = item.find(parts[-1])

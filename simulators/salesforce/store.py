@@ -28,7 +28,6 @@ class Store:
         if path is not None:
             path.unlink(missing_ok=True)
         self.db = sqlite3.connect(str(path) if path else ":memory:", isolation_level=None, check_same_thread=False)
-        self.db.execute("PRAGMA journal_mode=OFF" if path is None else "PRAGMA journal_mode=MEMORY")
         self.db.execute("PRAGMA journal_mode=MEMORY")
         self.db.execute("PRAGMA synchronous=OFF")
         self.db.execute("PRAGMA cache_size=-200000")

@@ -49,20 +49,16 @@ def from_csv(field: Field, cells: list[str]) -> tuple[list[Any], Errors]:
         if "" not in cells and NULL_MARK not in cells:
             return list(cells), {}
         return [ABSENT if cell == "" else None if cell == NULL_MARK else cell for cell in cells], {}
-    values: list[Any] = []
-    errors: Errors = {}
-    for index, cell in enumerate(cells):
-        if cell == "":
-            values.append(ABSENT)
-        elif cell == NULL_MARK:
-            values.append(_null(field))
-        else:
-            try:
-                values.append(reader(field, cell))
-            except Refused as refused:
-                values.append(ABSENT)
-                errors.setdefault(index, refused.error)
-    return values, errors
+    # dates, counts and shares repeat, so each distinct cell is read once
+    known: dict[str, Any] = {"": ABSENT, NULL_MARK: _null(field)}
+    refused: dict[str, RowError] = {}
+    for cell in set(cells) - known.keys():
+        try:
+            known[cell] = reader(field, cell)
+        except Refused as refusal:
+            known[cell], refused[cell] = ABSENT, refusal.error
+    errors = {index: refused[cell] for index, cell in enumerate(cells) if cell in refused} if refused else {}
+    return [known[cell] for cell in cells], errors
 
 
 def from_json(field: Field, given: list[Any]) -> tuple[list[Any], Errors]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -19,6 +20,8 @@ OLDEST, NEWEST = 31, 68
 URI_LIMIT_BYTES = 16_384
 EXPIRED = ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid")
 QUOTA = ApiError(403, "REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.")
+UNEXPECTED = ApiError(500, "UNKNOWN_EXCEPTION", "An unexpected error occurred. Please include this ErrorId")
+log = logging.getLogger(__name__)
 HttpHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -73,6 +76,10 @@ async def answered(route: Route, call: Call, *, outer: bool) -> Answer:
         return await route.handler(call)
     except ApiError as error:
         return DIALECTS[route.dialect](error, call)
+    except Exception:
+        # a gap of the simulator, or a body no client sends; the far side would say as little
+        log.exception("%s %s", call.method, call.path)
+        return DIALECTS[route.dialect](UNEXPECTED, call)
 
 
 def _admit(route: Route, call: Call) -> None:
@@ -107,6 +114,7 @@ def response_of(answer: Answer, *, pretty: bool) -> web.Response:
 def matches(template: str, path: str) -> dict[str, str] | None:
     """The parts of ``path``, or None when the template is another one."""
     pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(template.rstrip("/")))
+    pattern = pattern.replace("(?P<version>[^/]+)", r"(?P<version>\d+\.\d)")
     found = re.fullmatch(pattern, path.rstrip("/"))
     return found.groupdict() if found else None
 

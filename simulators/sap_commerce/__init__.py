@@ -23,6 +23,7 @@ from simulators.system import Options, System, new_application
 SETTINGS: dict[str, Any] = {
     "platform_language": "en",
     "item_type_match": "ALL_SUBTYPES",
+    "default_order": "pk",
     "null_key_part": "null",
     "null_navigation_status": 204,
     "unexposed_status": 404,

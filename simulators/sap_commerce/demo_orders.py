@@ -13,7 +13,7 @@ from pathlib import Path
 
 from simulators.clock import Clock
 from simulators.sap_commerce.records import Records
-from simulators.sap_commerce.seeding import new_store
+from simulators.sap_commerce.seeding import definitions_mark, new_store
 from simulators.sap_commerce.store import Store
 from simulators.seed.journey import Journey
 from simulators.seed.people import Company, Person, companies, person
@@ -35,7 +35,7 @@ def demo_database(options: Options, *, empty: Store, clock: Clock) -> sqlite3.Co
 
 
 def _kept_path(state: Path | None, *, scale: str, today: date) -> Path | None:
-    return state / f"seed-{scale}-{today:%Y%m%d}-{SEED_FORMAT}.sqlite" if state else None
+    return state / f"seed-{scale}-{today:%Y%m%d}-{SEED_FORMAT}-{definitions_mark()}.sqlite" if state else None
 
 
 def _keep(store: Store, path: Path) -> None:

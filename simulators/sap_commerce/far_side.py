@@ -13,7 +13,7 @@ from simulators.sap_commerce.oauth import Tokens
 from simulators.sap_commerce.page_faults import PageFaults
 from simulators.sap_commerce.records import Records, Row
 from simulators.sap_commerce.schema import Schemas
-from simulators.sap_commerce.seeding import essential_store
+from simulators.sap_commerce.seeding import definitions_mark, essential_store
 from simulators.sap_commerce.store import Store
 from simulators.system import Options
 
@@ -38,7 +38,8 @@ class FarSide:
         """Back to a seed; the first reset of a process keeps what a state folder already holds."""
         self._tokens.clear()
         self._page_faults.clear()
-        if not self._started and self._kept() == seed:
+        mark = [seed, self._options.scale if seed == "demo" else "", definitions_mark()]
+        if not self._started and self._kept() == mark:
             self._started = True
             return
         self._started = True
@@ -46,9 +47,9 @@ class FarSide:
             self._load_demo()
         else:
             self._store.replace_with(self._empty.db)
-        self._store.remember("seed", seed)
+        self._store.remember("seed", mark)
 
-    def _kept(self) -> str | None:
+    def _kept(self) -> list[str] | None:
         tables = self._store.db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'facts'").fetchone()
         return self._store.fact("seed") if tables[0] else None
 

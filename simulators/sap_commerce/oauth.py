@@ -74,12 +74,11 @@ class Tokens:
     async def endpoint(self, request: web.Request) -> web.Response:
         """POST /authorizationserver/oauth/token."""
         form = {**request.query, **(await request.post())}
-        if form.get("grant_type") != "client_credentials":
-            code = "unsupported_grant_type" if form.get("grant_type") else "invalid_request"
-            description = (
-                f"Unsupported grant type: {form.get('grant_type')}" if form.get("grant_type") else "Missing grant type"
-            )
-            return _token_error(400, code, description)
+        grant = str(form.get("grant_type", ""))
+        if not grant:
+            return _token_error(400, "invalid_request", "Missing grant type")
+        if grant != "client_credentials":
+            return _token_error(400, "unsupported_grant_type", f"Unsupported grant type: {grant}")
         client_id, secret = _client_credentials(request, form)
         found = self.store.find(self.store.types.subtypes("OAuthClientDetails"), {"clientId": client_id})
         if not found or self.store.value(found[0], "clientSecret") != secret:

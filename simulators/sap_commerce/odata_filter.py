@@ -17,7 +17,7 @@ from simulators.sap_commerce.schema import IntegrationObject, Item, ItemAttribut
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<date>[Dd]ate[Tt]ime'[^']*')|(?P<string>'(?:[^']|'')*')"
-    r"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[mMlLdDfF]?)(?![\w.])|(?P<word>[A-Za-z_][\w/]*)|(?P<sign>[()]))"
+    r"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[mMlLdDfF]?)(?![\w.])|(?P<word>[A-Za-z_][\w/]*)|(?P<sign>[(),]))"
 )
 _OPERATORS = {"eq": "=", "ne": "<>", "gt": ">", "lt": "<", "ge": ">=", "le": "<="}
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:T(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,7}))?)?)?$")
@@ -166,7 +166,8 @@ def _moment(text: str) -> int:
         raise _malformed(f"{text} is not a date; expected DateTime'2012-05-29T09:13:28'")
     *whole, fraction = found.groups()
     try:
-        moment = datetime(*(int(part or 0) for part in whole), tzinfo=UTC)
+        year, month, day, hour, minute, second = (int(part or 0) for part in whole)
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError as error:
         raise _malformed(f"{text}: {error}") from error
     return int(moment.timestamp()) * 1000 + int((fraction or "0").ljust(7, "0")[:3])

@@ -32,6 +32,8 @@ SUPPORTED = {
     "$format",
 }
 _KEPT_LISTS = 16
+# no order is promised without $orderby; "scattered" shows who relies on one
+_UNORDERED = {"pk": "t.pk", "scattered": "(t.pk * 2654435761) % 4294967291, t.pk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,9 @@ class Selections:
             parsed = Filter(item, service, joins)
             tests.append(parsed.sql(query.filter))
             values = parsed.values
-        order = order_by(query.orderby, item=item, joins=joins) + ", t.pk" if query.orderby else "t.pk"
+        order = _UNORDERED[settings["default_order"]]
+        if query.orderby:
+            order = order_by(query.orderby, item=item, joins=joins) + ", t.pk"
         sql = f"SELECT t.pk FROM {joins.text} WHERE {' AND '.join(tests)} ORDER BY {order}"
         return self._rows(sql, tuple(values))
 

@@ -7,7 +7,6 @@ and the control API all define services the same way. Source: fact sheet section
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from simulators.sap_commerce.errors import bad_request
 from simulators.sap_commerce.store import Store
@@ -157,17 +156,16 @@ def pluralised(name: str) -> str:
 class Schemas:
     """All integration objects, read from the store again after one of their items changed."""
 
-    DEFINING = ("IntegrationObject", "IntegrationObjectItem", "IntegrationObjectItemAttribute")
-
     def __init__(self, store: Store) -> None:
         self._store = store
         self._objects: dict[str, IntegrationObject] = {}
-        self._stamp: tuple[Any, ...] = ()
-        self._version = -1
+        self._stamp = -1
 
     def get(self, code: str) -> IntegrationObject | None:
         """The service of that name, or None; raises ODataError when its definition is broken."""
-        self._refresh()
+        if self._stamp != self.stamp:
+            self._objects.clear()
+            self._stamp = self.stamp
         if code not in self._objects:
             found = self._store.find(["IntegrationObject"], {"code": code})
             if not found:
@@ -176,21 +174,9 @@ class Schemas:
         return self._objects[code]
 
     @property
-    def stamp(self) -> tuple[Any, ...]:
+    def stamp(self) -> int:
         """Changes with every change of a definition; plans compiled from definitions live as long."""
-        self._refresh()
-        return self._stamp
-
-    def _refresh(self) -> None:
-        if self._version == self._store.version:
-            return
-        tables = (*self.DEFINING, "InboundChannelConfiguration")
-        one = " UNION ALL ".join(f"SELECT count(*), max(pk), max(modifiedtime) FROM {t}" for t in tables)
-        stamp = tuple(self._store.db.execute(one).fetchall())
-        if stamp != self._stamp:
-            self._objects.clear()
-            self._stamp = stamp
-        self._version = self._store.version
+        return self._store.definitions
 
     def _read(self, code: str, pk: int) -> IntegrationObject:
         store = self._store

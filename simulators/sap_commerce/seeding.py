@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
+import hashlib
 from pathlib import Path
 
 from simulators.clock import Clock
 from simulators.sap_commerce.impex import load_impex
 from simulators.sap_commerce.records import Records
 from simulators.sap_commerce.store import Store
-from simulators.sap_commerce.types import commerce_types
+from simulators.sap_commerce.types import DECLARATIONS, commerce_types
 
 ESSENTIAL = Path(__file__).with_name("essential.impex")
 INTEGRATION_OBJECTS = Path(__file__).parents[2] / "include" / "sap_commerce" / "integration_objects.impex"
@@ -43,5 +43,9 @@ def _load_types(store: Store) -> None:
             store.insert("AttributeDescriptor", row)
 
 
-def copy_of(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path)
+def definitions_mark() -> str:
+    """A short mark of everything a seed is built from; databases kept under another mark are stale."""
+    digest = hashlib.sha256()
+    for path in (ESSENTIAL, INTEGRATION_OBJECTS, DECLARATIONS):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from simulators.sap_commerce.batch import Part, answer_batch, parse_batch
-from simulators.sap_commerce.calls import Call, Reply, refusal
+from simulators.sap_commerce.calls import JSON, Call, Reply, refusal
 from simulators.sap_commerce.errors import ODataError, bad_request, not_allowed
 from simulators.sap_commerce.monitoring import record_request
 from simulators.sap_commerce.oauth import Tokens, Unauthenticated, authenticate, authorize
@@ -96,7 +96,7 @@ class Service:
                 raise not_allowed("$batch accepts POST only.")
             return self._batch(call)
         if call.method in ("GET", "HEAD"):
-            return self.reader.answer(call)
+            return _readable(self.reader.answer(call), call)
         if call.method not in _WRITES:
             raise not_allowed(f"{call.method} is not supported.")
         return self._write(call)
@@ -127,9 +127,9 @@ class Service:
         limit = int(self.settings["batch_limit"])
         if len(parts) > limit:
             message = f"The number of batches [{len(parts)}] exceeds the limit of [{limit}]."
-            error = bad_request("batch_limit_exceeded", message)
-            self._record(call, key="", error=error, body=b"")
-            raise error
+            excess = bad_request("batch_limit_exceeded", message)
+            self._record(call, key="", error=excess, body=b"")
+            raise excess
         return answer_batch(parts, run=lambda part: self._run(part, call))
 
     def _run(self, part: Part, outer: Call) -> list[Reply] | ODataError:
@@ -172,6 +172,13 @@ class Service:
             body=call.body if body is None else body,
             error=error,
         )
+
+
+def _readable(reply: Reply, call: Call) -> Reply:
+    """Entities are written as JSON only; who accepts nothing but Atom is told so."""
+    if reply.content_type == JSON and reply.body and not call.wants_json:
+        raise ODataError(406, "not_acceptable", "This simulator writes entities as application/json only.")
+    return reply
 
 
 def deadlock_reply() -> web.Response:

@@ -19,6 +19,13 @@ from simulators.sap_commerce.types import Attribute, TypeSystem
 _COLUMN_TYPES = {"B": "INTEGER", "I": "INTEGER", "Lg": "INTEGER", "D": "REAL", "T": "INTEGER", "ref": "INTEGER"}
 _UNINDEXED_TIMES = {"OrderEntry", "CartEntry", "QuoteEntry", "RefundEntry", "EnumerationValue"}
 _TABLE_BITS = 8
+_DEFINING = {
+    "IntegrationObject",
+    "IntegrationObjectItem",
+    "IntegrationObjectItemAttribute",
+    "InboundChannelConfiguration",
+    "EnumerationValue",
+}
 
 
 class Store:
@@ -33,6 +40,7 @@ class Store:
         for pragma in ("synchronous=OFF", "journal_mode=MEMORY", "cache_size=-65536", "temp_store=MEMORY"):
             self.db.execute(f"PRAGMA {pragma}")
         self.version = 0
+        self.definitions = 0  # grows when integration objects may have changed
         self._last: dict[str, int] = {}
         self._depth = 0
 
@@ -60,11 +68,12 @@ class Store:
         """Natural keys, the far ends of collections, and modifiedtime where deltas are read."""
         owned = self._inverse_columns()
         for table in self.tables:
+            ends = owned.get(table, set())
             natural = [a.name for a in self.types.get(table).natural_key]
-            natural.sort(key=lambda name, table=table: name not in owned.get(table, ()))
+            natural = [n for n in natural if n in ends] + [n for n in natural if n not in ends]
             if natural:
                 yield table, tuple(natural)
-            for name in sorted(owned.get(table, set()) - set(natural[:1])):
+            for name in sorted(ends - set(natural[:1])):
                 yield table, (name,)
             if table not in _UNINDEXED_TIMES:
                 yield table, ("modifiedtime",)
@@ -81,7 +90,11 @@ class Store:
         """Become an exact copy of another store's database."""
         other.backup(self.db)
         self._last.clear()
+        self._changed("IntegrationObject")
+
+    def _changed(self, table: str) -> None:
         self.version += 1
+        self.definitions += table in _DEFINING
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -93,7 +106,7 @@ class Store:
             yield
         except BaseException:
             self.db.execute(f"ROLLBACK TO {name}")
-            self.version += 1
+            self._changed("IntegrationObject")
             raise
         finally:
             self.db.execute(f"RELEASE {name}")
@@ -132,7 +145,7 @@ class Store:
         row = {"modifiedtime": self.now_ms()} | values
         sets = ", ".join(f'"{name}" = ?' for name in row)
         self.db.execute(f'UPDATE "{self.table_of(pk)}" SET {sets} WHERE pk = ?', (*row.values(), pk))
-        self.version += 1
+        self._changed(self.table_of(pk))
 
     def delete(self, pk: int) -> None:
         """Remove an item and what is part of it; references to it read as null afterwards."""
@@ -143,7 +156,7 @@ class Store:
                     self.delete(child)
         self.db.execute(f'DELETE FROM "{self.table_of(pk)}" WHERE pk = ?', (pk,))
         self.db.execute("DELETE FROM links WHERE source = ? OR target = ?", (pk, pk))
-        self.version += 1
+        self._changed(self.table_of(pk))
 
     def itemtype(self, pk: int) -> str:
         """The exact type of an item; LookupError when it is gone."""

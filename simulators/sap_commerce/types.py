@@ -7,9 +7,11 @@ shared by a type and all its subtypes, so a query for ``Customer`` can find ``B2
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 DECLARATIONS = Path(__file__).with_name("commerce_types.txt")
 PRIMITIVES = ("S", "L", "B", "I", "Lg", "D", "BD", "T")
@@ -78,7 +80,7 @@ class TypeSystem:
     def __contains__(self, code: object) -> bool:
         return code in self._types
 
-    def __iter__(self):  # noqa: ANN204 - an iterator of ItemType
+    def __iter__(self) -> Iterator[ItemType]:
         return iter(self._types.values())
 
     def get(self, code: str) -> ItemType:
@@ -150,7 +152,7 @@ def _attribute(text: str, *, owner: str) -> Attribute:
     )
 
 
-def _shape(kind: str, *, owner: str, name: str) -> dict[str, str | bool]:
+def _shape(kind: str, *, owner: str, name: str) -> dict[str, Any]:
     if kind in PRIMITIVES:
         return {"kind": kind}
     if kind.startswith(">"):

@@ -13,8 +13,6 @@ from pathlib import Path
 import pytest
 import requests
 
-
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -32,7 +30,9 @@ def test_health_answers(salesforce):
 
 
 def test_a_status_fault_hits_as_often_as_it_says(salesforce):
-    salesforce.fault(match={"path": "/services/data"}, action="status", status=503, headers={"Retry-After": "1"}, times=2, skip=1)
+    salesforce.fault(
+        match={"path": "/services/data"}, action="status", status=503, headers={"Retry-After": "1"}, times=2, skip=1
+    )
     assert [versions(salesforce).status_code for _ in range(5)] == [200, 503, 503, 200, 200]
 
 
@@ -46,7 +46,9 @@ def test_a_fault_can_be_tied_to_method_and_body(salesforce):
     bearer = {"Authorization": f"Bearer {token(salesforce)}"}
     salesforce.fault(match={"method": "POST", "body": "Ghost"}, action="status", status=500, times=None)
     url = f"{salesforce.url}/services/data/v60.0/sobjects/Account"
-    statuses = [requests.post(url, json={"Name": name}, headers=bearer, timeout=10).status_code for name in ("Real", "Ghost")]
+    statuses = [
+        requests.post(url, json={"Name": name}, headers=bearer, timeout=10).status_code for name in ("Real", "Ghost")
+    ]
     assert statuses == [201, 500]
     assert [row["Name"] for row in salesforce.records("Account")] == ["Real"]
 

@@ -97,6 +97,10 @@ class TokenEndpoint:
             ):
                 decoded = await _json_or_nothing(answer)
                 return answer.status, decoded
+        except aiohttp.ClientConnectorCertificateError:
+            raise ConfigurationError(
+                f"token endpoint {self.url} shows a certificate that is not trusted; set the connection's ca_file"
+            ) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise RetryableError(f"token endpoint {self.url}: no answer ({type(error).__name__})") from None
 

@@ -17,7 +17,9 @@ def table(header, *rows):
 
 
 def test_a_job_passes_its_states_and_reports(api, salesforce):
-    job = api.post("jobs/ingest", {"object": "Account", "operation": "upsert", **KEY, "contentType": "CSV", "lineEnding": "LF"})
+    job = api.post(
+        "jobs/ingest", {"object": "Account", "operation": "upsert", **KEY, "contentType": "CSV", "lineEnding": "LF"}
+    )
     body = job.json()
     key = body["id"]
     assert (job.status_code, body["state"], body["apiVersion"]) == (200, "Open", 60.0)
@@ -28,12 +30,24 @@ def test_a_job_passes_its_states_and_reports(api, salesforce):
     assert api.close_job(key).json()["state"] == "UploadComplete"
     assert api.get(f"jobs/ingest/{key}").json()["state"] in ("UploadComplete", "InProgress")
     done = api.finish(key)
-    assert (done["state"], done["jobType"], done["numberRecordsProcessed"], done["numberRecordsFailed"]) == ("JobComplete", "V2Ingest", 2, 0)
+    assert (done["state"], done["jobType"], done["numberRecordsProcessed"], done["numberRecordsFailed"]) == (
+        "JobComplete",
+        "V2Ingest",
+        2,
+        0,
+    )
     text = api.get(f"jobs/ingest/{key}/successfulResults/").content.decode()
     assert text.startswith('"sf__Id","sf__Created",Commerce_Id__c,Name\n"001')
-    assert {row["Commerce_Id__c"]: row["sf__Created"] for row in api.rows(key, "successfulResults")} == {"1": "true", "2": "true"}
+    assert {row["Commerce_Id__c"]: row["sf__Created"] for row in api.rows(key, "successfulResults")} == {
+        "1": "true",
+        "2": "true",
+    }
     assert api.get(f"jobs/ingest/{key}/failedResults").text == '"sf__Id","sf__Error",Commerce_Id__c,Name\n'
-    assert api.get(f"jobs/ingest/{key}/unprocessedRecords").text == api.get(f"jobs/ingest/{key}/unprocessedrecords/").text == "Commerce_Id__c,Name\n"
+    assert (
+        api.get(f"jobs/ingest/{key}/unprocessedRecords").text
+        == api.get(f"jobs/ingest/{key}/unprocessedrecords/").text
+        == "Commerce_Id__c,Name\n"
+    )
     assert api.remove(f"jobs/ingest/{key}").status_code == 204
     assert api.get(f"jobs/ingest/{key}").status_code == 404
 
@@ -41,7 +55,13 @@ def test_a_job_passes_its_states_and_reports(api, salesforce):
 def test_every_bad_row_is_named_and_good_ones_are_written(api, salesforce):
     data = table(
         "Commerce_Id__c,LastName,Email,Title,Account.Commerce_Id__c",
-        "1,ok,a@b.cd,,", "2,,,,", "3,x,nonsense,,", f"4,x,,{'t' * 129},", "5,x,,,nobody", ",x,,,", '6,"a, ""b""\nc",,,',
+        "1,ok,a@b.cd,,",
+        "2,,,,",
+        "3,x,nonsense,,",
+        f"4,x,,{'t' * 129},",
+        "5,x,,,nobody",
+        ",x,,,",
+        '6,"a, ""b""\nc",,,',
     )
     info, job = api.load("Contact", "upsert", data, **KEY)
     assert (info["state"], info["numberRecordsProcessed"], info["numberRecordsFailed"]) == ("JobComplete", 7, 5)
@@ -49,17 +69,33 @@ def test_every_bad_row_is_named_and_good_ones_are_written(api, salesforce):
     assert errors["2"] == "REQUIRED_FIELD_MISSING:Required fields are missing: [LastName]:LastName --"
     assert errors["3"] == "INVALID_EMAIL_ADDRESS:Email: invalid email address: nonsense:Email --"
     assert errors["4"].startswith("STRING_TOO_LONG:Title: data value too large: ttt")
-    assert errors["5"] == "INVALID_FIELD:Foreign key external ID: nobody not found for field Commerce_Id__c in entity Account:--"
+    assert (
+        errors["5"]
+        == "INVALID_FIELD:Foreign key external ID: nobody not found for field Commerce_Id__c in entity Account:--"
+    )
     assert errors[""] == "MISSING_ARGUMENT:Commerce_Id__c not specified:--"
     assert {row["LastName"] for row in salesforce.records("Contact")} == {"ok", 'a, "b"\nc'}
     assert {row["LastName"] for row in api.rows(job, "successfulResults")} == {"ok", 'a, "b"\nc'}
 
 
 def test_empty_leaves_and_the_null_mark_clears(api, salesforce):
-    salesforce.put("Account", [{"Name": "n", "Commerce_Id__c": "1", "Phone": "1", "Fax": "2", "First_Purchase__c": "2026-01-01"}])
-    api.load("Account", "upsert", table("Commerce_Id__c,Phone,Fax,First_Purchase__c,Lifetime_Spend__c", "1,,#N/A,#N/A,1.005"), **KEY)
+    salesforce.put(
+        "Account", [{"Name": "n", "Commerce_Id__c": "1", "Phone": "1", "Fax": "2", "First_Purchase__c": "2026-01-01"}]
+    )
+    api.load(
+        "Account",
+        "upsert",
+        table("Commerce_Id__c,Phone,Fax,First_Purchase__c,Lifetime_Spend__c", "1,,#N/A,#N/A,1.005"),
+        **KEY,
+    )
     record = salesforce.records("Account")[0]
-    assert (record["Name"], record["Phone"], record["Fax"], record["First_Purchase__c"], record["Lifetime_Spend__c"]) == ("n", "1", None, None, 1.01)
+    assert (
+        record["Name"],
+        record["Phone"],
+        record["Fax"],
+        record["First_Purchase__c"],
+        record["Lifetime_Spend__c"],
+    ) == ("n", "1", None, None, 1.01)
 
 
 def test_parents_are_found_by_external_id(api, salesforce):
@@ -75,7 +111,10 @@ def test_parents_are_found_by_external_id(api, salesforce):
     [
         (table("Commerce_Id__c,Industryy", "1,a"), "InvalidBatch : Field name not found : Industryy"),
         ("\ufeff" + table("Commerce_Id__c,Name", "1,a"), "InvalidBatch : Field name not found : \ufeffCommerce_Id__c"),
-        (table("Commerce_Id__c,Name", "1,a").replace("\n", "\r\n"), "ClientInputError : LineEnding is invalid on user data. Current LineEnding setting is LF"),
+        (
+            table("Commerce_Id__c,Name", "1,a").replace("\n", "\r\n"),
+            "ClientInputError : LineEnding is invalid on user data. Current LineEnding setting is LF",
+        ),
     ],
 )
 def test_a_spoiled_file_fails_the_job_and_writes_nothing(api, salesforce, data, message):
@@ -97,7 +136,9 @@ def test_misuse_is_refused(api):
 
     assert codes(api.post("jobs/ingest", {"object": "Nothing", "operation": "insert"})) == (400, "INVALIDENTITY")
     assert codes(api.post("jobs/ingest", {"object": "Account", "operation": "upsert"})) == (400, "INVALIDJOB")
-    assert codes(api.post("jobs/ingest", {"object": "Account", "operation": "upsert", "externalIdFieldName": "Site"})) == (400, "INVALIDJOB")
+    assert codes(
+        api.post("jobs/ingest", {"object": "Account", "operation": "upsert", "externalIdFieldName": "Site"})
+    ) == (400, "INVALIDJOB")
     job = api.open_job("Account", "insert", table("Name", "a"))
     assert codes(api.upload(job, "Name\nb\n")) == (400, "INVALIDBATCH")
     assert api.get(f"jobs/ingest/{job}/successfulResults").status_code == 409
@@ -116,7 +157,9 @@ def test_a_multipart_request_is_a_whole_job(api, salesforce):
         '--B\r\nContent-Disposition: form-data; name="content"; filename="content"\r\nContent-Type: text/csv\r\n\r\n'
         "Name\na\n\r\n--B--\r\n"
     )
-    answer = api.call("POST", "jobs/ingest", data=body.encode(), headers={"Content-Type": "multipart/form-data; boundary=B"})
+    answer = api.call(
+        "POST", "jobs/ingest", data=body.encode(), headers={"Content-Type": "multipart/form-data; boundary=B"}
+    )
     assert answer.json()["state"] == "UploadComplete"
     assert api.finish(answer.json()["id"])["numberRecordsFailed"] == 0
     assert [row["Name"] for row in salesforce.records("Account")] == ["a"]
@@ -178,14 +221,20 @@ def test_two_jobs_at_work_on_one_parent_lock_each_other_out(api, salesforce):
     salesforce.put("Account", [{"Name": "p", "Commerce_Id__c": "P"}])
     salesforce.options(lock_hold_ms=100)
     salesforce.fault(action="hold_jobs")
-    jobs = [api.open_job("Contact", "insert", table("LastName,Account.Commerce_Id__c", *(f"{j}{n},P" for n in range(5)))) for j in "ab"]
+    jobs = [
+        api.open_job("Contact", "insert", table("LastName,Account.Commerce_Id__c", *(f"{j}{n},P" for n in range(5))))
+        for j in "ab"
+    ]
     for job in jobs:
         api.close_job(job)
     salesforce.clear_faults()
     assert sorted(api.finish(job)["numberRecordsFailed"] for job in jobs) == [0, 5]
     failed = [row for job in jobs for row in api.rows(job, "failedResults")]
     parent = salesforce.records("Account")[0]["Id"]
-    assert failed[0]["sf__Error"] == f"UNABLE_TO_LOCK_ROW:unable to obtain exclusive access to this record or 1 records: {parent}:--"
+    assert (
+        failed[0]["sf__Error"]
+        == f"UNABLE_TO_LOCK_ROW:unable to obtain exclusive access to this record or 1 records: {parent}:--"
+    )
     again = table("LastName,Account.Commerce_Id__c", *(f"{row['LastName']},P" for row in failed))
     assert api.load("Contact", "insert", again)[0]["numberRecordsFailed"] == 0
     assert len(salesforce.records("Contact")) == 10
@@ -216,15 +265,29 @@ def test_jobs_are_listed(api):
 
 
 def test_a_query_job_is_read_in_pages(api, salesforce):
-    salesforce.put("Account", [{"Name": f"{n:02d}", "Commerce_Id__c": f'q"{n}', "Order_Count__c": None} for n in range(25)])
-    created = api.post("jobs/query", {"operation": "query", "query": "SELECT Commerce_Id__c, Name, Owner.Username, Order_Count__c, IsDeleted, CreatedDate FROM Account ORDER BY Name"})
+    salesforce.put(
+        "Account", [{"Name": f"{n:02d}", "Commerce_Id__c": f'q"{n}', "Order_Count__c": None} for n in range(25)]
+    )
+    created = api.post(
+        "jobs/query",
+        {
+            "operation": "query",
+            "query": "SELECT Commerce_Id__c, Name, Owner.Username, Order_Count__c, IsDeleted, CreatedDate FROM Account ORDER BY Name",
+        },
+    )
     job = created.json()["id"]
-    assert (created.status_code, created.json()["state"], created.json()["object"]) == (200, "UploadComplete", "Account")
+    assert (created.status_code, created.json()["state"], created.json()["object"]) == (
+        200,
+        "UploadComplete",
+        "Account",
+    )
     done = api.finish(job, kind="query")
     assert (done["state"], done["jobType"], done["numberRecordsProcessed"]) == ("JobComplete", "V2Query", 25)
     rows, locator = [], ""
     while locator != "null":
-        page = api.get(f"jobs/query/{job}/results", params={"maxRecords": 10, **({"locator": locator} if locator else {})})
+        page = api.get(
+            f"jobs/query/{job}/results", params={"maxRecords": 10, **({"locator": locator} if locator else {})}
+        )
         text = page.content.decode()
         assert text.startswith('"Commerce_Id__c","Name","Owner.Username","Order_Count__c","IsDeleted","CreatedDate"\n')
         found = list(csv.DictReader(io.StringIO(text, newline="")))
@@ -264,7 +327,9 @@ def test_bulk_query_all_shows_deleted_rows_and_an_empty_result_is_a_header(api, 
 
 
 ids = st.sampled_from([f"k{n}" for n in range(8)])
-value = st.one_of(st.none(), st.just("leave"), st.text("aé,\"' \n", min_size=1, max_size=6).filter(lambda text: text != "leave"))
+value = st.one_of(
+    st.none(), st.just("leave"), st.text("aé,\"' \n", min_size=1, max_size=6).filter(lambda text: text != "leave")
+)
 step = st.dictionaries(ids, st.tuples(value, st.floats(-9999, 9999).map(lambda f: round(f, 2))), min_size=1, max_size=5)
 
 
@@ -281,7 +346,10 @@ def test_random_upserts_leave_what_a_dictionary_would_hold(api, salesforce):
                 record["Lifetime_Spend__c"] = spend
                 if site != "leave":
                     record["Site"] = site
-        found = {row["Commerce_Id__c"]: {"Site": row["Site"], "Lifetime_Spend__c": row["Lifetime_Spend__c"]} for row in salesforce.records("Account")}
+        found = {
+            row["Commerce_Id__c"]: {"Site": row["Site"], "Lifetime_Spend__c": row["Lifetime_Spend__c"]}
+            for row in salesforce.records("Account")
+        }
         assert found == model
 
     agree()
@@ -303,3 +371,25 @@ def by_collection(api, rows):
         record = {"Commerce_Id__c": key, "Name": "n", "Lifetime_Spend__c": spend}
         records.append(record if site == "leave" else record | {"Site": site})
     assert all(result["success"] for result in api.upsert_all("Account", "Commerce_Id__c", records))
+
+
+def test_blank_ids_insert_and_an_open_quote_fails_the_job(api, salesforce):
+    assert (
+        api.load("Account", "upsert", table("Id,Name", ",a", ",b"), externalIdFieldName="Id")[0]["numberRecordsFailed"]
+        == 0
+    )
+    assert len(salesforce.records("Account")) == 2
+    info, _ = api.load("Account", "insert", 'Name\n"open\n')
+    assert (info["state"], info["errorMessage"].split(":")[0]) == ("Failed", "InvalidBatch ")
+
+
+def test_rows_of_the_wrong_width_fail_alone(api, salesforce):
+    info, job = api.load("Account", "insert", table("Name,Site", "a", "b,c,d", "e,f"))
+    assert (info["state"], info["numberRecordsFailed"]) == ("JobComplete", 2)
+    assert [row["Name"] for row in salesforce.records("Account")] == ["e"]
+
+
+def test_a_header_in_the_wrong_case_is_understood_but_echoed_empty(api, salesforce):
+    _, job = api.load("Account", "insert", table("name", "a"))
+    assert salesforce.records("Account")[0]["Name"] == "a"
+    assert api.rows(job, "successfulResults")[0]["name"] == ""

@@ -60,7 +60,11 @@ def test_texts_of_refusals(api):
 def test_numbers_are_rounded_half_up_to_the_fields_scale(api):
     key = api.create("Account", Name="x", Lifetime_Spend__c=2.675, Average_Order_Value__c="1.005", Order_Count__c=2.5)
     record = api.get(f"sobjects/Account/{key}").json()
-    assert (record["Lifetime_Spend__c"], record["Average_Order_Value__c"], record["Order_Count__c"]) == (2.68, 1.01, 3.0)
+    assert (record["Lifetime_Spend__c"], record["Average_Order_Value__c"], record["Order_Count__c"]) == (
+        2.68,
+        1.01,
+        3.0,
+    )
 
 
 def test_update_sets_clears_and_leaves(api):
@@ -97,7 +101,10 @@ def test_upsert_by_external_id_creates_then_updates(api):
 
 
 def test_old_api_versions_answer_an_update_with_204(api):
-    assert api.call("PATCH", "/services/data/v45.0/sobjects/Account/Commerce_Id__c/k", json={"Name": "a"}).status_code == 201
+    assert (
+        api.call("PATCH", "/services/data/v45.0/sobjects/Account/Commerce_Id__c/k", json={"Name": "a"}).status_code
+        == 201
+    )
     again = api.call("PATCH", "/services/data/v45.0/sobjects/Account/Commerce_Id__c/k", json={"Name": "b"})
     assert (again.status_code, again.content) == (204, b"")
 
@@ -111,7 +118,10 @@ def test_an_ambiguous_key_answers_300_with_the_records(api, salesforce):
 
 
 def test_the_key_may_not_be_repeated_in_an_upsert_and_must_be_known(api):
-    assert error_of(api.patch("sobjects/Account/Commerce_Id__c/k", {"Name": "a", "Commerce_Id__c": "k"})) == (400, "INVALID_FIELD")
+    assert error_of(api.patch("sobjects/Account/Commerce_Id__c/k", {"Name": "a", "Commerce_Id__c": "k"})) == (
+        400,
+        "INVALID_FIELD",
+    )
     assert error_of(api.patch("sobjects/Account/Site/k", {"Name": "a"})) == (404, "NOT_FOUND")
     assert error_of(api.patch("sobjects/Account/Commerce_Id__c/k?updateOnly=true", {"Name": "a"})) == (404, "NOT_FOUND")
 
@@ -121,7 +131,9 @@ def test_external_ids_differ_by_case_and_are_unique(api):
     api.create("Account", Name="upper", Commerce_Id__c="ABC")
     answer = api.post("sobjects/Account", {"Name": "again", "Commerce_Id__c": "abc"})
     assert error_of(answer) == (400, "DUPLICATE_VALUE")
-    assert answer.json()[0]["message"].startswith("duplicate value found: Commerce_Id__c duplicates value on record with id: 001")
+    assert answer.json()[0]["message"].startswith(
+        "duplicate value found: Commerce_Id__c duplicates value on record with id: 001"
+    )
 
 
 def test_unknown_objects_versions_and_methods(api):
@@ -143,18 +155,35 @@ def test_describe_has_every_key_a_recorded_one_has(api):
     fields = {field["name"]: field for field in found["fields"]}
     assert all(len(field) == 57 for field in fields.values())
     key = fields["Commerce_Id__c"]
-    assert (key["externalId"], key["unique"], key["caseSensitive"], key["idLookup"], key["length"]) == (True, True, True, True, 255)
+    assert (key["externalId"], key["unique"], key["caseSensitive"], key["idLookup"], key["length"]) == (
+        True,
+        True,
+        True,
+        True,
+        255,
+    )
     assert (fields["Id"]["byteLength"], fields["Id"]["soapType"], fields["Id"]["type"]) == (18, "tns:ID", "id")
     spend = fields["Lifetime_Spend__c"]
     assert (spend["type"], spend["precision"], spend["scale"], spend["soapType"]) == ("currency", 18, 2, "xsd:double")
     assert {"field": "AccountId", "childSObject": "Contact", "relationshipName": "Contacts"}.items() <= next(
         child for child in found["childRelationships"] if child["childSObject"] == "Contact"
     ).items()
-    required = [f["name"] for f in found["fields"] if f["createable"] and not f["nillable"] and not f["defaultedOnCreate"]]
+    required = [
+        f["name"] for f in found["fields"] if f["createable"] and not f["nillable"] and not f["defaultedOnCreate"]
+    ]
     assert required == ["Name"]
-    assert api.get("sobjects/Account/describe", headers={"If-Modified-Since": "Wed, 01 Jan 2020 00:00:00 GMT"}).status_code == 304
+    assert (
+        api.get("sobjects/Account/describe", headers={"If-Modified-Since": "Wed, 01 Jan 2020 00:00:00 GMT"}).status_code
+        == 304
+    )
     overview = api.get("sobjects").json()
-    assert {entry["name"] for entry in overview["sobjects"]} >= {"Account", "Contact", "Order", "PricebookEntry", "Task"}
+    assert {entry["name"] for entry in overview["sobjects"]} >= {
+        "Account",
+        "Contact",
+        "Order",
+        "PricebookEntry",
+        "Task",
+    }
     assert len(overview["sobjects"][0]) == 28
 
 
@@ -202,7 +231,12 @@ def test_collections_of_mixed_types_update_retrieve_and_delete(api):
         ]
     }
     account, contact = (result["id"] for result in api.post("composite/sobjects", body).json())
-    change = {"records": [{"attributes": {"type": "Account"}, "id": account, "Name": "b"}, {"attributes": {"type": "Contact"}, "id": "bad"}]}
+    change = {
+        "records": [
+            {"attributes": {"type": "Account"}, "id": account, "Name": "b"},
+            {"attributes": {"type": "Contact"}, "id": "bad"},
+        ]
+    }
     results = api.patch("composite/sobjects", change).json()
     assert [result["success"] for result in results] == [True, False]
     found = api.post("composite/sobjects/Account", {"ids": [account, "001000000000999AAA"], "fields": ["Name"]}).json()
@@ -216,15 +250,32 @@ def test_composite_passes_ids_on_and_halts_as_a_whole(api, salesforce):
         return {
             "allOrNone": True,
             "compositeRequest": [
-                {"method": "POST", "url": "/services/data/v60.0/sobjects/Account", "referenceId": "acc", "body": {"Name": "a"}},
-                {"method": "POST", "url": "/services/data/v60.0/sobjects/Contact", "referenceId": "con",
-                 "body": {"LastName": last_name, "AccountId": "@{acc.id}"}},
-                {"method": "GET", "url": "/services/data/v60.0/query?q=SELECT+Id+FROM+Contact+WHERE+AccountId='@{acc.id}'", "referenceId": "q"},
+                {
+                    "method": "POST",
+                    "url": "/services/data/v60.0/sobjects/Account",
+                    "referenceId": "acc",
+                    "body": {"Name": "a"},
+                },
+                {
+                    "method": "POST",
+                    "url": "/services/data/v60.0/sobjects/Contact",
+                    "referenceId": "con",
+                    "body": {"LastName": last_name, "AccountId": "@{acc.id}"},
+                },
+                {
+                    "method": "GET",
+                    "url": "/services/data/v60.0/query?q=SELECT+Id+FROM+Contact+WHERE+AccountId='@{acc.id}'",
+                    "referenceId": "q",
+                },
             ],
         }
 
     halted = api.post("composite", request("")).json()["compositeResponse"]
-    assert [one["body"][0]["errorCode"] for one in halted] == ["PROCESSING_HALTED", "REQUIRED_FIELD_MISSING", "PROCESSING_HALTED"]
+    assert [one["body"][0]["errorCode"] for one in halted] == [
+        "PROCESSING_HALTED",
+        "REQUIRED_FIELD_MISSING",
+        "PROCESSING_HALTED",
+    ]
     assert salesforce.records("Account") == []
     done = api.post("composite", request("x")).json()["compositeResponse"]
     assert [one["httpStatusCode"] for one in done] == [201, 201, 200]
@@ -232,8 +283,18 @@ def test_composite_passes_ids_on_and_halts_as_a_whole(api, salesforce):
     assert done[0]["httpHeaders"]["Location"].endswith(done[0]["body"]["id"])
 
 
+@pytest.mark.parametrize("request_body", [{}, {"compositeRequest": [1]}, {"compositeRequest": [{"url": "/x"}]}])
+def test_a_shapeless_composite_is_refused(api, request_body):
+    assert error_of(api.post("composite", request_body))[0] == 400
+
+
 def test_a_batch_runs_independent_requests(api):
-    body = {"batchRequests": [{"method": "POST", "url": "v60.0/sobjects/Account", "richInput": {"Name": "a"}}, {"method": "GET", "url": "v60.0/nothing"}]}
+    body = {
+        "batchRequests": [
+            {"method": "POST", "url": "v60.0/sobjects/Account", "richInput": {"Name": "a"}},
+            {"method": "GET", "url": "v60.0/nothing"},
+        ]
+    }
     found = api.post("composite/batch", body).json()
     assert found["hasErrors"] is True
     assert [result["statusCode"] for result in found["results"]] == [201, 404]
@@ -241,11 +302,25 @@ def test_a_batch_runs_independent_requests(api):
 
 def test_a_tree_is_written_whole_or_not_at_all(api, salesforce):
     def tree(email):
-        return {"records": [{"attributes": {"type": "Account", "referenceId": "r1"}, "Name": "a", "Contacts": {"records": [
-            {"attributes": {"type": "Contact", "referenceId": "r2"}, "LastName": "c", "Email": email}]}}]}
+        return {
+            "records": [
+                {
+                    "attributes": {"type": "Account", "referenceId": "r1"},
+                    "Name": "a",
+                    "Contacts": {
+                        "records": [
+                            {"attributes": {"type": "Contact", "referenceId": "r2"}, "LastName": "c", "Email": email}
+                        ]
+                    },
+                }
+            ]
+        }
 
     refused = api.post("composite/tree/Account", tree("123"))
-    assert (refused.status_code, refused.json()["results"][0]["errors"][0]["statusCode"]) == (400, "INVALID_EMAIL_ADDRESS")
+    assert (refused.status_code, refused.json()["results"][0]["errors"][0]["statusCode"]) == (
+        400,
+        "INVALID_EMAIL_ADDRESS",
+    )
     assert salesforce.records("Account") == []
     done = api.post("composite/tree/Account", tree("a@b.cd"))
     assert (done.status_code, [r["referenceId"] for r in done.json()["results"]]) == (201, ["r1", "r2"])
@@ -253,10 +328,19 @@ def test_a_tree_is_written_whole_or_not_at_all(api, salesforce):
 
 
 def test_row_faults_hit_rest_and_collections_alike(api, salesforce):
-    rule = {"action": "row_error", "object": "Account", "when": {"field": "Name", "regex": "^bad"}, "message": "no bad ones", "fields": ["Name"]}
+    rule = {
+        "action": "row_error",
+        "object": "Account",
+        "when": {"field": "Name", "regex": "^bad"},
+        "message": "no bad ones",
+        "fields": ["Name"],
+    }
     salesforce.fault(**rule, times=2)
     assert api.post("sobjects/Account", {"Name": "bad"}).json()[0] == {
-        "message": "no bad ones", "errorCode": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "fields": ["Name"]}
+        "message": "no bad ones",
+        "errorCode": "FIELD_CUSTOM_VALIDATION_EXCEPTION",
+        "fields": ["Name"],
+    }
     names = [{"Commerce_Id__c": str(n), "Name": name} for n, name in enumerate(["good", "bad1", "bad2"])]
     results = api.upsert_all("Account", "Commerce_Id__c", names)
     assert [result["success"] for result in results] == [True, False, True]
@@ -283,7 +367,9 @@ def test_updated_and_deleted_list_ids_within_a_window(api, salesforce):
     salesforce.clock(advance_s=120)
     now = salesforce.clock()["now"]
     window = {"start": "2000", "end": now}
-    assert error_of(api.get("sobjects/Account/updated/", params=window | {"start": "2020-01-01T00:00:00+00:00"}))[0] == 400
+    assert (
+        error_of(api.get("sobjects/Account/updated/", params=window | {"start": "2020-01-01T00:00:00+00:00"}))[0] == 400
+    )
     start = salesforce.records("Account")[0]["CreatedDate"][:17] + "00+00:00"
     window = {"start": start, "end": now}
     assert api.get("sobjects/Account/updated/", params=window).json()["ids"] == [kept]
@@ -309,7 +395,9 @@ def test_prices_orders_and_members_follow_their_rules(api, salesforce):
     assert api.get(f"sobjects/Order/{order}").json()["TotalAmount"] == 9.0
     assert api.patch(f"sobjects/Order/{order}", {"Status": "Activated"}).status_code == 204
     assert error_of(api.patch(f"sobjects/Order/{order}", {"PoNumber": "x"}))[0] == 400
-    opportunity = api.create("Opportunity", Name="o", StageName="Prospecting", CloseDate="2026-12-31", AccountId=account)
+    opportunity = api.create(
+        "Opportunity", Name="o", StageName="Prospecting", CloseDate="2026-12-31", AccountId=account
+    )
     assert api.get(f"sobjects/Opportunity/{opportunity}").json()["Probability"] == 10.0
     line = {"OpportunityId": opportunity, "PricebookEntryId": entry, "Quantity": 3}
     assert error_of(api.post("sobjects/OpportunityLineItem", line))[0] == 400
@@ -321,6 +409,9 @@ def test_prices_orders_and_members_follow_their_rules(api, salesforce):
     assert error_of(twice) == (400, "DUPLICATE_VALUE")
     assert api.query("SELECT Status FROM CampaignMember")[0]["Status"] == "Sent"
     case = api.create("Case", Subject="s")
-    assert api.query("SELECT Status, Priority, CaseNumber, IsClosed FROM Case")[0].items() >= {"Status": "New", "IsClosed": False}.items()
+    assert (
+        api.query("SELECT Status, Priority, CaseNumber, IsClosed FROM Case")[0].items()
+        >= {"Status": "New", "IsClosed": False}.items()
+    )
     assert api.patch(f"sobjects/Case/{case}", {"Status": "Closed"}).status_code == 204
     assert api.query("SELECT IsClosed FROM Case")[0]["IsClosed"] is True

@@ -22,7 +22,12 @@ def client(far):
 
 
 def assertion(far, *, key=None, **claims):
-    basic = {"iss": far.client_id, "sub": far.username, "aud": "https://login.salesforce.com", "exp": f"{time.time() + 180:.0f}"}
+    basic = {
+        "iss": far.client_id,
+        "sub": far.username,
+        "aud": "https://login.salesforce.com",
+        "exp": f"{time.time() + 180:.0f}",
+    }
     return jwt.encode(basic | claims, key or far.private_key, algorithm="RS256")
 
 

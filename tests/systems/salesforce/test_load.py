@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 
 from commerce_sync.errors import ConfigurationError, QuotaError, RetryableError
+from commerce_sync.mapping import Field, Lookup
 from commerce_sync.systems.jobs import MemoryJobs, Waiting
 
 BOTH = pytest.mark.parametrize("bulk_from", [2000, 1], ids=["collections", "bulk"])
@@ -265,6 +266,25 @@ def test_children_of_one_parent_never_meet_in_two_jobs(org: Any) -> None:
     loaded, _ = org.load(org.changes(rows), bulk_from=1, job_rows=300, redrives=0)
     assert loaded.delivered == 2000
     assert len(org.job_states()) >= 7
+
+
+def test_the_org_does_refuse_children_of_one_parent_in_two_jobs(org: Any) -> None:
+    """Without this the test above would prove nothing: here the parent is not what the rows are sorted by."""
+    accounts(org, 2)
+    org.far.options(lock_hold_ms=200)
+    rows = [row | {"ReportsToId": None, "AccountId": f"a-{n % 2}"} for n, row in enumerate(people(1500))]
+    table = pa.Table.from_pylist(rows)
+    table = table.set_column(2, "ReportsToId", pa.array([None] * 1500, pa.string()))
+    changes = org.changes(table)
+    reports_to = Field(name="ReportsToId", value="x", on_null="leave", lookup=Lookup("Contact", "Commerce_Id__c"))
+    fields = tuple(reports_to if field.name == "ReportsToId" else field for field in org.fields(changes))
+    org.far.fault(action="hold_jobs", times=None)
+    jobs = MemoryJobs()
+    org.load(changes, fields=fields, bulk_from=1, job_rows=200, redrives=0, jobs=jobs, wait_s=0)
+    org.far.clear_faults()
+    loaded, outcomes = org.load(changes, fields=fields, bulk_from=1, job_rows=200, redrives=0, jobs=jobs)
+    assert loaded.rejected
+    assert {row["code"] for row in outcomes.values()} == {None, "UNABLE_TO_LOCK_ROW"}
 
 
 def test_a_parent_too_large_for_one_job_is_written_by_jobs_in_turn(org: Any) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from commerce_sync.systems.jobs import Job, MemoryJobs, Waiting
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -109,9 +110,8 @@ def test_killed_twice_in_a_row_is_no_worse(org: Any) -> None:
 def test_killed_between_rounds_the_refused_rows_go_again(org: Any) -> None:
     org.far.fault(action="lock", object="Contact", when={"field": "Commerce_Id__c", "regex": "7$"}, times=100)
     jobs, changes = DyingJobs(), org.changes(people())
+    org.hook._sleep = dying_nap
     with pytest.raises(Killed):
-        jobs.dies_at = None
-        org.hook._sleep = dying_nap
         org.load(changes, bulk_from=1, job_rows=JOB_ROWS, jobs=jobs)
     org.hook._sleep = no_nap
     loaded, _ = org.load(changes, bulk_from=1, job_rows=JOB_ROWS, jobs=jobs)

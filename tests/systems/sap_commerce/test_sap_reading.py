@@ -44,6 +44,13 @@ def test_three_thousand_rows_of_one_moment_are_all_read(sap_commerce, read):
     assert found.facts["rereads"] == 0
 
 
+def test_rows_whose_key_column_is_empty_are_read_like_the_others(sap_commerce, read):
+    sap_commerce.put("Customer", [customer(number, customerID=None) for number in range(250)])
+    columns = {"uid": "VARCHAR", "customerID": "VARCHAR", "modifiedtime": "TIMESTAMP"}
+    _, rows = read(customers(columns=columns, key="customerID"))
+    assert keys(rows) == numbers(250)
+
+
 def test_rows_of_one_second_are_told_apart_by_their_keys(sap_commerce, read):
     moments = [START + timedelta(milliseconds=7 * number) for number in range(700)]
     sap_commerce.put("Customer", [customer(number, at=moments[number]) for number in range(700)])
@@ -93,8 +100,9 @@ def test_rows_that_move_while_they_are_read_are_not_lost(sap_commerce, read):
             at = datetime.now(UTC).isoformat()
             sap_commerce.patch("Customer", f"c{one:05d}", name="moved", modifiedtime=at)
 
-    found, rows = read(customers(), report=move)
+    found, rows = read(customers(options={"page_rows": PAGE, "part_rows": 200}), report=move)
     assert found.complete
+    assert found.facts["superseded"] > 0
     assert keys(rows) == numbers(1500)
     _, later = read(customers(), since=found.high_water, complete=False)
     stored = {row["uid"]: row["name"] for row in sap_commerce.records("Customer", limit="2000")}

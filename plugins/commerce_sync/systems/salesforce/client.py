@@ -18,8 +18,8 @@ from commerce_sync.systems.salesforce.reasons import classify
 from commerce_sync.systems.tokens import Auth
 
 COLLECTION_ROWS = 200
-URL_BYTES = 15_000
-"""Salesforce takes 16,384 bytes of URL and headers; the rest is left to the headers."""
+URL_BYTES = 7_500
+"""Salesforce takes 16,384 bytes of URL and headers, but proxies on the way often only 8 KB of URL."""
 
 
 class SalesforceClient:
@@ -50,6 +50,7 @@ class SalesforceClient:
         self.calls_used: int | None = None
         self.calls_allowed: int | None = None
         self._call_reserve = call_reserve
+        self._under_way = 0
         self._on_call = on_call
         self.rest = RestSession(
             instance_url,
@@ -75,19 +76,19 @@ class SalesforceClient:
     def _heard(self, call: Call) -> None:
         # Source: REST API Developer Guide, Limit Info Header. Apps of their own add a suffix.
         if match := re.match(r"api-usage=(\d+)/(\d+)", call.headers.get("Sforce-Limit-Info", "")):
-            self.calls_used, self.calls_allowed = max(self.calls_used or 0, int(match[1])), int(match[2])
+            self.calls_used, self.calls_allowed = int(match[1]), int(match[2])
         if self._on_call:
             self._on_call(call)
 
     def _spend(self) -> None:
         if not self._call_reserve or self.calls_used is None or self.calls_allowed is None:
             return
-        if self.calls_allowed - self.calls_used <= self._call_reserve:
+        # Calls under way are in no answer yet.
+        if self.calls_allowed - self.calls_used - self._under_way <= self._call_reserve:
             raise QuotaError(
                 f"{self.calls_used} of the org's {self.calls_allowed} API calls of 24 hours are used and "
                 f"{self._call_reserve} are reserved for others: run later, or lower the connection's reserve"
             )
-        self.calls_used += 1  # calls under way are not in any answer yet
 
     async def call(self, method: str, path: str, **options: Any) -> Response:
         """One REST call; ``path`` below ``/services/data/vXX.0`` unless it begins with ``/services`` or a scheme.
@@ -98,7 +99,11 @@ class SalesforceClient:
         full = path if path.startswith("/services") or "://" in path else f"{self.root}/{path.lstrip('/')}"
         # Lets readers of the org's change events recognise our own writes (Sforce-Call-Options).
         headers = {"Sforce-Call-Options": "client=commerce-sync", **(options.pop("headers", None) or {})}
-        return await self.rest.request(method, full, headers=headers, **options)
+        self._under_way += 1
+        try:
+            return await self.rest.request(method, full, headers=headers, **options)
+        finally:
+            self._under_way -= 1
 
     async def describe(self, object_name: str) -> dict[str, Any]:
         """Fields and rights of one object as the current user sees them."""

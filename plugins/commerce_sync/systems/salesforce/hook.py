@@ -21,6 +21,7 @@ from commerce_sync.systems.jobs import Jobs, Loaded, Waiting
 from commerce_sync.systems.salesforce.auth import client_credentials, jwt_bearer
 from commerce_sync.systems.salesforce.bulk import Ingest
 from commerce_sync.systems.salesforce.client import SalesforceClient
+from commerce_sync.systems.salesforce.describe import problems
 from commerce_sync.systems.salesforce.loader import Load, Unfinished
 from commerce_sync.systems.salesforce.queries import query_to_file
 from commerce_sync.systems.salesforce.results import empty
@@ -201,6 +202,15 @@ class SalesforceHook(HttpHook):
         async def read() -> dict[str, Any]:
             async with self.client() as client:
                 return await client.describe(object_name)
+
+        return asyncio.run(read())
+
+    def problems(self, target: Target, fields: tuple[Field, ...]) -> list[str]:
+        """What of a mapping the org would refuse, one sentence each; empty when all is well."""
+
+        async def read() -> list[str]:
+            async with self.client() as client:
+                return await problems(client, target, fields)
 
         return asyncio.run(read())
 

@@ -105,7 +105,7 @@ class Load:
             self._sender = CollectionSender(self._client, self._stage, headers=headers)
             for operation in OPERATIONS:
                 await self._operation(operation)
-            return await in_thread(results.publish, self._stage, self._changes.scan(), into)
+            return await in_thread(results.publish, self._stage, self._changes, into)
         finally:
             self._stage.close()
 

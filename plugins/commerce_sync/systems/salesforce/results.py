@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from commerce_sync.batches import BatchWriter
+from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import ConfigurationError, RetryableError
 from commerce_sync.systems.jobs import Loaded
 from commerce_sync.systems.salesforce.cells import literal, quoted
@@ -121,7 +121,7 @@ def select_redrives(stage: Stage, operation: Operation) -> int:
     """Fill table ``redrive`` with the ordinals worth sending again (locks, transient, unprocessed); their number."""
     classes = ", ".join(f"'{name}'" for name in REDRIVEN)
     stage.con.execute(
-        f"CREATE OR REPLACE TABLE redrive AS SELECT n FROM staged JOIN ({_latest()}) USING (op, match) "
+        f"CREATE OR REPLACE TABLE redrive AS SELECT n FROM staged JOIN ({_latest(stage)}) USING (op, match) "
         f"WHERE op = '{operation}' AND NOT ok AND {_class_sql()} IN ({classes})"
     )
     return int(stage.one("SELECT count(*) FROM redrive"))
@@ -135,39 +135,48 @@ def no_such_column(stage: Stage) -> str | None:
     return str(found[0][0]) if found else None
 
 
-def publish(stage: Stage, changes_scan: str, into: BatchWriter) -> Loaded:
-    """Write one row per change to ``into`` and count the outcomes."""
-    stage.con.execute(f"CREATE OR REPLACE TABLE outcomes AS {_outcomes(stage, changes_scan)}")
-    into.copy(stage.con, "SELECT * FROM outcomes")
+def publish(stage: Stage, changes: Batch, into: BatchWriter) -> Loaded:
+    """Write one row per change to ``into`` and count the outcomes.
+
+    Raises RetryableError when rows went in that did not come out; the batch is not published then.
+    """
+    into.copy(stage.con, _outcomes(stage, changes, _latest(stage)))
+    if into.parts[-1].rows != changes.rows:
+        # A row with two results in one round: rare enough to look for only when the counts differ.
+        into.parts.pop()
+        into.copy(stage.con, _outcomes(stage, changes, LATEST))
+    written = into.parts[-1]
+    if written.rows != changes.rows:
+        raise RetryableError(f"{changes.rows} changes went in and {written.rows} outcomes came out; run it again")
     counts = stage.con.execute(
         "SELECT count(*) FILTER (outcome = 'delivered'), count(*) FILTER (outcome = 'rejected'), "
-        "count(*) FILTER (outcome = 'unprocessed'), count(*) FILTER (outcome = 'delivered' AND created) FROM outcomes"
+        "count(*) FILTER (outcome = 'unprocessed'), count(*) FILTER (outcome = 'delivered' AND created) "
+        f"FROM read_parquet({literal(f'{into.uri}/{written.name}')})"
     ).fetchall()[0]
-    loaded = Loaded(*counts)
-    sent = int(stage.one(f"SELECT count(*) FROM {changes_scan}"))
-    if loaded.rows != sent:
-        raise RetryableError(f"{sent} changes went in and {loaded.rows} outcomes came out; nothing was reported")
-    return loaded
+    return Loaded(*counts)
 
 
-def _outcomes(stage: Stage, changes_scan: str) -> str:
-    """SQL of the load batch: results, rows that could not be sent, deletes that need no call."""
+def _outcomes(stage: Stage, changes: Batch, latest: str) -> str:
+    """SQL of the load batch: what was sent with its results, and what was not sent, if anything."""
+    sent = (
+        "SELECT s._key, CASE WHEN r.ok THEN 'delivered' WHEN r.processed IS NOT FALSE THEN 'rejected' "
+        "ELSE 'unprocessed' END AS outcome, coalesce(r.id, s._target_id) AS target_id, "
+        "coalesce(r.created, false) AS created, CASE WHEN NOT r.ok THEN r.code END AS code, "
+        f"CASE WHEN NOT r.ok THEN {_class_sql('r.')} END AS reason_class, "
+        "CASE WHEN NOT r.ok THEN r.reason END AS reason, CASE WHEN NOT r.ok THEN r.fields END AS fields "
+        f"FROM staged s JOIN ({latest}) r ON r.op = s.op AND r.match = s.match"
+    )
+    if stage.one("SELECT count(*) FROM staged") == changes.rows:
+        return sent
     ignored = "_kind = 'DELETED' AND " + ("true" if stage.target.on_delete == "ignore" else "false")
+    by_case = f"CASE WHEN {ignored} THEN {{}} WHEN _kind = 'DELETED' THEN {{}} ELSE {{}} END"
+    no_target = "'no id at the target is known for it: delete it there by hand or dismiss it'"
     return (
-        "SELECT c._key, "
-        f"CASE WHEN {ignored} OR r.ok THEN 'delivered' WHEN r.processed IS NOT FALSE THEN 'rejected' "
-        "ELSE 'unprocessed' END AS outcome, "
-        "coalesce(r.id, s._target_id, c._target_id) AS target_id, coalesce(r.created, false) AS created, "
-        f"CASE WHEN {ignored} OR r.ok THEN NULL WHEN s.n IS NULL AND _kind = 'DELETED' THEN 'NO_TARGET_ID' "
-        "WHEN s.n IS NULL THEN 'NO_EXTERNAL_ID' ELSE r.code END AS code, "
-        f"CASE WHEN {ignored} OR r.ok THEN NULL WHEN s.n IS NULL AND _kind = 'DELETED' THEN 'reference' "
-        f"WHEN s.n IS NULL THEN 'validation' ELSE {_class_sql('r.')} END AS reason_class, "
-        f"CASE WHEN {ignored} OR r.ok THEN NULL WHEN s.n IS NULL AND _kind = 'DELETED' THEN "
-        "'no id at the target is known for it: delete it there by hand or dismiss' "
-        f"WHEN s.n IS NULL THEN {literal(_no_key(stage))} ELSE r.reason END AS reason, "
-        "CASE WHEN r.ok THEN NULL ELSE r.fields END AS fields "
-        f"FROM {changes_scan} c LEFT JOIN staged s ON s._key = c._key "
-        f"LEFT JOIN ({_latest()}) r ON r.op = s.op AND r.match = s.match"
+        f"{sent} UNION ALL SELECT _key, CASE WHEN {ignored} THEN 'delivered' ELSE 'rejected' END, _target_id, false, "
+        f"{by_case.format('NULL', literal('NO_TARGET_ID'), literal('NO_EXTERNAL_ID'))}, "
+        f"{by_case.format('NULL', literal('reference'), literal('validation'))}, "
+        f"{by_case.format('NULL', no_target, literal(_no_key(stage)))}, NULL "
+        f"FROM {changes.scan()} WHERE _key NOT IN (SELECT _key FROM staged)"
     )
 
 
@@ -175,12 +184,16 @@ def _no_key(stage: Stage) -> str:
     return f"its {stage.target.external_id} is empty: without an external id it cannot be matched again"
 
 
-def _latest() -> str:
-    """SQL of the last result of each row; within a round a success counts over a failure."""
-    return (
-        "SELECT op, match, unnest(max_by({ok: ok, id: id, created: created, code: code, reason: reason, "
-        "fields: fields, processed: processed}, round * 2 + ok::INT)) FROM results GROUP BY op, match"
-    )
+LATEST = (
+    "SELECT op, match, unnest(max_by({ok: ok, id: id, created: created, code: code, reason: reason, "
+    "fields: fields, processed: processed}, round * 2 + ok::INT)) FROM results GROUP BY op, match"
+)
+"""SQL of the last result of each row; within a round a success counts over a failure."""
+
+
+def _latest(stage: Stage) -> str:
+    """The last results; without a second round, which is the usual case, no row has two."""
+    return LATEST if stage.one("SELECT max(round) FROM results") else "SELECT * FROM results"
 
 
 def _class_sql(prefix: str = "") -> str:

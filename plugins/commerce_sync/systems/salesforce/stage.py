@@ -7,6 +7,7 @@ bounded by DuckDB's limit whatever the number of rows.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,8 @@ SMALL_SHAPE_ROWS = 200
 """A shape with fewer rows is not worth a job of its own and goes through Collections."""
 CHUNK_ROWS = 200
 MEMORY_LIMIT = "512MB"
+THREADS = min(4, os.cpu_count() or 1)
+"""Each thread of a sort needs its share of the memory limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +213,7 @@ class Stage:
 
 def connect(folder: Path, uri: str) -> duckdb.DuckDBPyConnection:
     """A DuckDB file in a scratch folder that can read the batch at ``uri``; UTC, bounded memory, spills there."""
-    con = duckdb.connect(str(folder / "stage.duckdb"), config={"memory_limit": MEMORY_LIMIT})
+    con = duckdb.connect(str(folder / "stage.duckdb"), config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
     con.execute("SET TimeZone = 'UTC'")
     con.execute(f"SET temp_directory = {literal(str(folder / 'spill'))}")
     fs, _ = fsspec.core.url_to_fs(uri)

@@ -169,7 +169,7 @@ class Loader:
         if at is None or not (self._deletes or self._clearing):
             return None
         if self._deletes:
-            return Operation(identity, "DELETE", at)
+            return Operation(identity, "DELETE", at, headers=write_headers(message_id=identity))
         return Operation(identity, "PATCH", at, self._clearing, self._options.headers(identity))
 
     async def _send(self, rows: list[_Row], slots: asyncio.Semaphore) -> None:

@@ -126,7 +126,12 @@ class Reader:
         if not page.num_rows:
             return None
         value = page.column(0).cast("int64")[0].as_py()
-        return None if value is None else int(value)
+        if value is None:
+            raise ConfigurationError(
+                f"{self._what()}: rows without {column!r} exist, which reads by time can never find; choose another "
+                "modified column, exclude them with the source's filter, or leave modified out"
+            )
+        return int(value)
 
     async def window(self, low: int | None, high: int | None, *, expected: int) -> None:
         """Read all rows of a window. Raises RetryableError when fewer than ``$count`` come each time."""

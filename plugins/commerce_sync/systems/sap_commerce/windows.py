@@ -184,7 +184,7 @@ class _Run:
         first, last = await asyncio.gather(reader.edge("asc"), reader.edge("desc"))
         if first is None or last is None:
             raise RetryableError(
-                f"{reader.source.entity_set}: rows were counted but none has a modified time; try again"
+                f"{reader.source.entity_set}: the rows that were counted have gone meanwhile; try again"
             )
         return reader.floor(first), reader.floor(last)
 

@@ -1,0 +1,33 @@
+"""Fixtures of the flow stories and the contracts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commerce_sync.systems import rest
+from flows.walking import Org, Shop, Walk, connection
+
+
+@pytest.fixture
+def shop(sap_commerce: Any, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    monkeypatch.setenv("AIRFLOW_CONN_SAP_COMMERCE_DEFAULT", connection(sap_commerce))
+    sap_commerce.clear_faults()
+    return Shop(sap_commerce)
+
+
+@pytest.fixture
+def org(salesforce: Any, monkeypatch: pytest.MonkeyPatch) -> Org:
+    monkeypatch.setenv("AIRFLOW_CONN_SALESFORCE_DEFAULT", connection(salesforce))
+    salesforce.clear_faults()
+    salesforce.options(job_min_polls=1, job_latency_ms=0)
+    return Org(salesforce)
+
+
+@pytest.fixture
+def walk(shop: Shop, org: Org, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Walk:
+    """Runs a flow's legs in this process against both simulators; short retries do not pause."""
+    monkeypatch.setattr(rest, "_pause", lambda _state: 0.0)
+    return Walk(tmp_path)
