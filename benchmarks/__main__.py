@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import detection, loading
+from benchmarks import detection, loading, memory
 from benchmarks.results import Report, goal_table
 
-CASES = {"detection": detection.run, "load": loading.run}
+CASES = {"detection": detection.run, "load": loading.run, "memory": memory.run}
 
 
 def main() -> int:

@@ -137,18 +137,16 @@ def _exists(name: Any, wanted: bool) -> Sql:
 def _range(name: Any, asked: Any) -> Sql:
     if not isinstance(asked, dict):
         raise shapes.invalid({"filter": {"range": "Invalid input type."}})
-    tests: list[str] = []
-    given: list[Any] = []
-    for key, sign in (("min", ">="), ("max", "<=")):
-        if (bound := asked.get(key)) in (None, ""):
-            continue
-        words, number = _bounds(name, bound)
-        tests.append(f"((type IN ('integer', 'real') AND value {sign} ?) OR (type = 'text' AND value {sign} ?))")
-        given += [number, words]
+    bounds = [(sign, asked[key]) for key, sign in (("min", ">="), ("max", "<=")) if asked.get(key) not in (None, "")]
     path = path_of(name)
     if name in ("date_created", "date_modified"):  # columns with an index
-        return joined([(f"{name} {test[-6:-4].strip()} ?", []) for test in tests], by="AND")[0], given[1::2]
-    clause = " AND ".join(tests) or "1"
+        return joined([(f"{name} {sign} ?", [_bounds(name, bound)[0]]) for sign, bound in bounds], by="AND")
+    tests: list[Sql] = []
+    for sign, bound in bounds:
+        words, number = _bounds(name, bound)
+        either = f"((type IN ('integer', 'real') AND value {sign} ?) OR (type = 'text' AND value {sign} ?))"
+        tests.append((either, [number, words]))
+    clause, given = joined(tests, by="AND")
     return f"EXISTS (SELECT 1 FROM json_each(doc, ?) WHERE {clause})", [path, *given]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator
+from typing import NamedTuple
 
 DELIMITERS = {"COMMA": ",", "TAB": "\t", "SEMICOLON": ";", "PIPE": "|", "CARET": "^", "BACKQUOTE": "`"}
 LINE_ENDINGS = {"LF": "\n", "CRLF": "\r\n"}
@@ -58,12 +59,44 @@ def _blocks(lines: list[str], *, rows: int, quoted: bool) -> Iterator[str]:
         at = end
 
 
-def parse(block: str, *, delimiter: str) -> list[list[str]]:
-    """The records of one block; blank lines are none."""
+class Rows(NamedTuple):
+    """Some records as columns of cells; ``lines`` echoes them, every cell in quotes.
+
+    misfits: rows whose number of cells is wrong, with that number; their cells are cut or filled up.
+    """
+
+    columns: list[list[str]]
+    lines: list[str]
+    misfits: dict[int, int]
+
+    def part(self, start: int, stop: int) -> Rows:
+        misfits = {row - start: width for row, width in self.misfits.items() if start <= row < stop}
+        return Rows([column[start:stop] for column in self.columns], self.lines[start:stop], misfits)
+
+
+def parse(block: str, *, delimiter: str, width: int) -> Rows:
+    """The records of one block; blank lines are none. Raises BadFile for broken quotes."""
+    if '"' not in block:
+        lines = [line for line in block.split("\n") if line]
+        if all(line.count(delimiter) == width - 1 for line in lines):
+            return _unquoted(lines, delimiter=delimiter, width=width)
     try:
-        return [row for row in csv.reader(io.StringIO(block, newline=""), delimiter=delimiter, strict=True) if row]
+        records = [row for row in csv.reader(io.StringIO(block, newline=""), delimiter=delimiter, strict=True) if row]
     except csv.Error as error:
         raise BadFile(f"InvalidBatch : Failed to parse CSV: {error}") from error
+    misfits = {row: len(record) for row, record in enumerate(records) if len(record) != width}
+    for row in misfits:
+        records[row] = (records[row] + [""] * width)[:width]
+    columns = [list(column) for column in zip(*records, strict=True)] or [[] for _ in range(width)]
+    return Rows(columns, [quoted(record, delimiter=delimiter) for record in records], misfits)
+
+
+def _unquoted(lines: list[str], *, delimiter: str, width: int) -> Rows:
+    # most files have no quotes; then one split of the whole block gives all columns
+    cells = delimiter.join(lines).split(delimiter) if lines else []
+    between = f'"{delimiter}"'
+    echoes = [f'"{line.replace(delimiter, between)}"' for line in lines]
+    return Rows([cells[index::width] for index in range(width)], echoes, {})
 
 
 def quoted(cells: list[str], *, delimiter: str) -> str:

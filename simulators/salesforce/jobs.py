@@ -10,7 +10,7 @@ from typing import Any
 
 from simulators.faults import Rule
 from simulators.salesforce import csv_file, values
-from simulators.salesforce.csv_file import BadFile
+from simulators.salesforce.csv_file import BadFile, Rows
 from simulators.salesforce.errors import RowError
 from simulators.salesforce.org import Org
 from simulators.salesforce.schema import Field, SObject
@@ -19,6 +19,7 @@ from simulators.salesforce.writes import Outcome
 
 CHUNK_ROWS = 200
 SLICE_ROWS = 2_000  # written at once; short enough that the process keeps answering
+TURNS = 4
 HELD_PAUSE_S = 0.02
 FINAL = ("JobComplete", "Failed", "Aborted")
 
@@ -103,24 +104,25 @@ async def _process(org: Org, job: Job) -> None:
     stop = next(iter(org.faults.active("job_failed")), None)
     stop = stop if stop is not None and stop.spend() else None
     for block in blocks:
-        records = csv_file.parse(block, delimiter=delimiter)
+        rows_of_block = csv_file.parse(block, delimiter=delimiter, width=len(job.header))
+        for start in range(0, len(rows_of_block.lines), SLICE_ROWS):
+            await _breathe()
+            await _slice(org, job, rows_of_block.part(start, start + SLICE_ROWS), columns=columns, stop=stop)
+
+
+async def _breathe() -> None:
+    """Let a waiting request through: accepting, reading and answering take a turn of the loop each."""
+    for _ in range(TURNS):
         await asyncio.sleep(0)
-        for start in range(0, len(records), SLICE_ROWS):
-            await _slice(org, job, records[start : start + SLICE_ROWS], columns=columns, order=order, stop=stop)
-            await asyncio.sleep(0)
 
 
-async def _slice(
-    org: Org, job: Job, records: list[list[str]], *, columns: Columns, order: random.Random, stop: Rule | None
-) -> None:
+async def _slice(org: Org, job: Job, rows: Rows, *, columns: Columns, stop: Rule | None) -> None:
     keep = _still_wanted(job, stop=stop)
-    for row in records[keep:]:
-        job.leftovers.append(csv_file.quoted(row, delimiter=csv_file.DELIMITERS[job.delimiter]))
-    records = records[:keep]
-    for part in columns.parts(records):
+    job.leftovers += rows.lines[keep:]
+    for part in columns.parts(rows.part(0, keep)):
         org.locks.contended = sum(other.state not in FINAL and other.raw is not None for other in org.jobs.values()) > 1
         outcome = org.writer.write(columns.batch(part))
-        _report(job, part, outcome, order=order, misspelt=columns.misspelt)
+        _report(job, part, outcome, misspelt=columns.misspelt)
         if org.locks.contended:
             await asyncio.sleep(org.settings["lock_hold_ms"] / 1000)
         org.locks.release(job.id)
@@ -137,29 +139,27 @@ def _still_wanted(job: Job, *, stop: Rule | None) -> int:
     return max(int(stop.spec.get("after_rows", 0)) - job.processed, 0)
 
 
-def _report(job: Job, records: list[list[str]], outcome: Outcome, *, order: random.Random, misspelt: list[int]) -> None:
+def _report(job: Job, rows: Rows, outcome: Outcome, *, misspelt: list[int]) -> None:
     delimiter = csv_file.DELIMITERS[job.delimiter]
-    rows = list(range(len(records)))
-    order.shuffle(rows)
-    between, errors, keys = f'"{delimiter}"', outcome.errors, outcome.ids
-    plain = not misspelt and not any('"' in cell for record in records for cell in record)
-    for row in rows:
-        record = records[row]
-        spoiled = None if plain else csv_file.quoted(_echoed(record, misspelt), delimiter=delimiter)
-        echo = spoiled or f'"{between.join(record)}"'
-        error = errors.get(row)
-        if error is None:
-            flag = "true" if outcome.created[row] else "false"
-            job.successes.append(f'"{keys[row]}"{delimiter}"{flag}"{delimiter}{echo}')
-        else:
-            job.failed += 1
-            reason = csv_file.quoted([keys[row] or "", error.bulk()], delimiter=delimiter)
-            job.failures.append(f"{reason}{delimiter}{echo}")
+    echoes = _spoiled(rows, misspelt, delimiter=delimiter) if misspelt else rows.lines
+    flags = {True: f'"{delimiter}"true"{delimiter}', False: f'"{delimiter}"false"{delimiter}'}
+    lines = [
+        f'"{key}{flags[created]}{echo}'
+        for key, created, echo in zip(outcome.ids, outcome.created, echoes, strict=True)
+    ]
+    for row, error in outcome.errors.items():
+        reason = csv_file.quoted([outcome.ids[row] or "", error.bulk()], delimiter=delimiter)
+        job.failures.append(f"{reason}{delimiter}{echoes[row]}")
+    job.failed += len(outcome.errors)
+    failed = outcome.errors
+    job.successes += [line for row, line in enumerate(lines) if row not in failed] if failed else lines
 
 
-def _echoed(record: list[str], misspelt: list[int]) -> list[str]:
+def _spoiled(rows: Rows, misspelt: list[int], *, delimiter: str) -> list[str]:
     """A header cell in the wrong case is understood, but its values come back empty."""
-    return ["" if index in misspelt else cell for index, cell in enumerate(record)]
+    blank = [""] * len(rows.lines)
+    shown = [blank if index in misspelt else column for index, column in enumerate(rows.columns)]
+    return [csv_file.quoted(list(record), delimiter=delimiter) for record in zip(*shown, strict=True)]
 
 
 class Columns:
@@ -206,34 +206,25 @@ class Columns:
             raise BadFile("InvalidBatch : a delete takes the column Id only")
         return at
 
-    def parts(self, records: list[list[str]]) -> Iterator[list[list[str]]]:
+    def parts(self, rows: Rows) -> Iterator[Rows]:
         """All at once when no key repeats; else chunk by chunk, because only a chunk refuses repeats."""
-        if self.keys is not None and self.job.operation != "insert":
-            at = self.keys
-            distinct = {record[at] if at < len(record) else "" for record in records}
-            if len(distinct) < len(records):
-                for start in range(0, len(records), CHUNK_ROWS):
-                    yield records[start : start + CHUNK_ROWS]
-                return
-        if records:
-            yield records
+        count = len(rows.lines)
+        if self.keys is not None and self.job.operation != "insert" and len(set(rows.columns[self.keys])) < count:
+            for start in range(0, count, CHUNK_ROWS):
+                yield rows.part(start, start + CHUNK_ROWS)
+        elif count:
+            yield rows
 
-    def batch(self, records: list[list[str]]) -> Batch:
+    def batch(self, rows: Rows) -> Batch:
         """Typed columns of some records; records of the wrong width fail by themselves."""
         job, width = self.job, len(self.fields)
-        batch = Batch(job.item, job.operation, len(records), key=job.key, owner=job.id)
-        if set(map(len, records)) != {width}:
-            records = [self._fitted(batch, row, record) for row, record in enumerate(records)]
-        for index, cells in enumerate(zip(*records, strict=True)):
-            self._fill(batch, index, list(cells))
+        batch = Batch(job.item, job.operation, len(rows.lines), key=job.key, owner=job.id)
+        for row, found in rows.misfits.items():
+            # code unverified
+            batch.errors[row] = RowError("INVALID_CSV", f"the row has {found} fields, the header {width}")
+        for index, cells in enumerate(rows.columns):
+            self._fill(batch, index, cells)
         return batch
-
-    def _fitted(self, batch: Batch, row: int, record: list[str]) -> list[str]:
-        width = len(self.fields)
-        if len(record) != width:
-            message = f"the row has {len(record)} fields, the header {width}"
-            batch.errors[row] = RowError("INVALID_CSV", message)  # code unverified
-        return (record + [""] * width)[:width]
 
     def _fill(self, batch: Batch, index: int, cells: list[str]) -> None:
         spec = self.fields[index]

@@ -1,4 +1,4 @@
-"""Sign-in by OAuth: client credentials, JWT bearer, username and password, introspection, identity.
+"""Sign-in by OAuth: client credentials, JWT bearer, refresh token, username and password, introspection.
 
 Error texts other than ``authentication failure`` are unverified.
 """
@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from simulators.salesforce import values
 from simulators.salesforce.call import Answer, Call, Route
 from simulators.salesforce.errors import ApiError
 from simulators.salesforce.sessions import Session
@@ -28,6 +29,7 @@ CLIENT_SECRET = "simulated-consumer-secret"
 USERNAME = "integration@commerce-sync.example"
 PASSWORD = "simulated-password"
 SECURITY_TOKEN = "simulatedSecurityToken"
+REFRESH_TOKEN = "5Aep861simulatedRefreshToken"
 LONGEST_ASSERTION_S = 300 + 60  # five minutes, and some for clocks that differ
 GENERIC_HOSTS = ("login.salesforce.com", "test.salesforce.com")
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -103,12 +105,13 @@ class OAuth:
             "client_credentials": self._client_credentials,
             JWT_GRANT: self._assertion,
             "password": self._password,
+            "refresh_token": self._refresh,
         }
         grant = grants.get(form.get("grant_type", ""))
         if grant is None:
             raise _refused("unsupported_grant_type", "grant type not supported")
-        grant(call, form)
-        return Answer(body=_token_body(call, call.org.sessions.open()))
+        more = grant(call, form) or {}
+        return Answer(body=_token_body(call, call.org.sessions.open()) | more)
 
     def _client_credentials(self, call: Call, form: Mapping[str, str]) -> None:
         if call.host.split(":")[0] in GENERIC_HOSTS:
@@ -120,6 +123,16 @@ class OAuth:
         allowed = bool(call.org.settings["password_flow"])
         if not allowed or form.get("username") != USERNAME or not password_fits(form.get("password", "")):
             raise _refused("invalid_grant", "authentication failure")
+
+    def _refresh(self, call: Call, form: Mapping[str, str]) -> dict[str, str]:
+        """With the option ``refresh_rotation`` every answer carries a new refresh token and the old one dies."""
+        _check_client(call, form)
+        sessions = call.org.sessions
+        if not sessions.knows_refresh(form.get("refresh_token", "")):
+            raise _refused("invalid_grant", "expired access/refresh token")
+        if not call.org.settings["refresh_rotation"]:
+            return {}
+        return {"refresh_token": sessions.rotate_refresh()}
 
     def _assertion(self, call: Call, form: Mapping[str, str]) -> None:
         key = public_key(call.org.settings["jwt_public_key"] or self.key.public_pem)
@@ -159,20 +172,40 @@ class OAuth:
         return Answer(body=body)
 
     async def revoke(self, call: Call) -> Answer:
-        """POST /services/oauth2/revoke."""
+        """POST /services/oauth2/revoke: an access token, or the refresh token."""
         call.org.sessions.revoke(_form(call).get("token") or call.query.get("token", ""))
-        return Answer(200)
+        return Answer(200, "", content_type="text/html")
 
     async def userinfo(self, call: Call) -> Answer:
         """GET /services/oauth2/userinfo."""
-        store = call.org.store
-        body = {
+        store, origin = call.org.store, call.origin
+        person = {
             "sub": _identity_url(call),
             "user_id": store.user_id,
             "organization_id": store.org_id,
             "preferred_username": USERNAME,
+            "nickname": "integ",
+            "name": "Integration User",
+            "given_name": "Integration",
+            "family_name": "User",
+            "email": USERNAME,
+            "email_verified": True,
+            "active": True,
+            "user_type": "STANDARD",
+            "language": "en_US",
+            "locale": "en_US",
+            "zoneinfo": "GMT",
+            "utcOffset": 0,
+            "updated_at": values.stamp(call.org.clock.now()),
         }
-        return Answer(body=body)
+        pages = {
+            "profile": f"{origin}/{store.user_id}",
+            "picture": f"{origin}/profilephoto/005/F",
+            "photos": {"picture": f"{origin}/profilephoto/005/F", "thumbnail": f"{origin}/profilephoto/005/T"},
+            "address": {},
+            "urls": _urls(origin),
+        }
+        return Answer(body=person | pages)
 
     async def identity(self, call: Call) -> Answer:
         """GET /id/{org}/{user}, the address in the token's ``id``."""
@@ -186,13 +219,14 @@ class OAuth:
             "organization_id": store.org_id,
             "username": USERNAME,
             "active": True,
-            "urls": {
-                "rest": f"{origin}/services/data/v{{version}}/",
-                "query": f"{origin}/services/data/v{{version}}/query/",
-                "sobjects": f"{origin}/services/data/v{{version}}/sobjects/",
-            },
+            "urls": _urls(origin),
         }
         return Answer(body=body)
+
+
+def _urls(origin: str) -> dict[str, str]:
+    data = f"{origin}/services/data/v{{version}}/"
+    return {"rest": data, "query": f"{data}query/", "search": f"{data}search/", "sobjects": f"{data}sobjects/"}
 
 
 def password_fits(given: str) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from itertools import repeat
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -52,6 +53,9 @@ def from_csv(field: Field, cells: list[str]) -> tuple[list[Any], Errors]:
     # dates, counts and shares repeat, so each distinct cell is read once
     known: dict[str, Any] = {"": ABSENT, NULL_MARK: _null(field)}
     refused: dict[str, RowError] = {}
+    if field.type in NUMBER_TYPES and (numbers := _plain_numbers(field, set(cells) - known.keys())):
+        known |= numbers
+        return [known[cell] for cell in cells], {}
     for cell in set(cells) - known.keys():
         try:
             known[cell] = reader(field, cell)
@@ -137,6 +141,18 @@ def _number(field: Field, value: Any) -> float:
         raise Refused("NUMBER_OUTSIDE_VALID_RANGE", message, field) from error
     except (ValueError, TypeError, InvalidOperation) as error:
         raise _wrong(field, value) from error
+
+
+def _plain_numbers(field: Field, cells: set[str]) -> dict[str, float] | None:
+    """All cells at once, or None when one of them needs a closer look: no number, too large, too many digits."""
+    try:
+        found = list(map(float, cells))
+    except ValueError:
+        return None
+    most = 10.0 ** (field.precision - field.scale)
+    if not found or max(found) >= most or min(found) <= -most:
+        return None
+    return dict(zip(cells, found, strict=True)) if list(map(round, found, repeat(field.scale))) == found else None
 
 
 def _half_up(value: Any, *, scale: int) -> float:

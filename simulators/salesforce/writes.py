@@ -15,7 +15,7 @@ from simulators.salesforce import ids, rules
 from simulators.salesforce.errors import RowError
 from simulators.salesforce.locks import Locks, lock_error
 from simulators.salesforce.schema import Field
-from simulators.salesforce.store import Store
+from simulators.salesforce.store import STAMPS, Store
 from simulators.salesforce.values import ABSENT
 from simulators.salesforce.work import Batch, Parent, Work
 
@@ -203,11 +203,12 @@ def _find_by_key(work: Work, *, all_fail: bool) -> None:
     batch = work.batch
     assert batch.key is not None
     key = batch.key
-    folded = [_folded(key, value) for value in batch.keys]
+    exact = key.case_sensitive
+    folded = batch.keys if exact else [_folded(key, value) for value in batch.keys]
     usable = {value for value in batch.keys if value is not None and value is not ABSENT}
     found: dict[Any, list[str]] = defaultdict(list)
     for value, record in work.store.pairs(work.item, key, usable):
-        found[_folded(key, value)].append(record)
+        found[value if exact else _folded(key, value)].append(record)
     work.targets = [found[value][0] if value in found else None for value in folded]
     work.created = [target is None for target in work.targets]
     if len(usable) < batch.size:
@@ -317,15 +318,16 @@ def _update(work: Work) -> None:
     if not rows:
         return
     now, store = work.store.moment(), work.store
+    stamps = {"LastModifiedDate": now, "LastModifiedById": store.user_id, "SystemModstamp": now}
     key = work.batch.key.name if work.batch.key and work.batch.operation == "upsert" else "Id"
     columns = {name: column for name, column in work.batch.columns.items() if name not in (key, "Id")}
     for names, group in _by_presence(columns, rows).items():
-        stamps = (now, store.user_id, now)
-        sets = ", ".join(f'"{name}" = ?' for name in [*names, "LastModifiedDate", "LastModifiedById", "SystemModstamp"])
-        sql = f'UPDATE "{work.item.name}" SET {sets} WHERE "Id" = ?'
-        picked = [columns[name] for name in names]
-        given = [(*[column[row] for column in picked], *stamps, work.targets[row]) for row in group]
-        store.db.executemany(sql, given)
+        sets = [f'"{name}" = ?' for name in names] + [f"\"{name}\" = '{value}'" for name, value in stamps.items()]
+        sql = f'UPDATE "{work.item.name}" SET {", ".join(sets)} WHERE "Id" = ?'
+        picked = [*(columns[name] for name in names), work.targets]
+        whole = len(group) == work.batch.size
+        chosen = picked if whole else [[column[row] for row in group] for column in picked]
+        store.db.executemany(sql, zip(*chosen, strict=True))
 
 
 def _by_presence(columns: dict[str, list[Any]], rows: list[int]) -> dict[tuple[str, ...], list[int]]:
@@ -347,30 +349,36 @@ def _insert(work: Work) -> None:
     fresh = work.store.next_ids(work.item, len(rows))
     for row, key in zip(rows, fresh, strict=True):
         work.targets[row] = key
-    filled = _defaults(work, fresh)
+    filled, fixed = _defaults(work, fresh)
     for name, column in work.batch.columns.items():
         if name != "Id":
             default = work.item.fields[name].default
+            fixed.pop(name, None)
             filled[name] = [default if column[row] is ABSENT else column[row] for row in rows]
             if default is not None:
                 filled[name] = [default if value is None else value for value in filled[name]]
-    names, marks = ", ".join(f'"{name}"' for name in filled), ", ".join("?" * len(filled))
+    names = ", ".join(f'"{name}"' for name in [*filled, *fixed])
+    marks = ", ".join(["?"] * len(filled) + [_literal(value) for value in fixed.values()])
     sql = f'INSERT INTO "{work.item.name}" ({names}) VALUES ({marks})'
     work.store.db.executemany(sql, zip(*filled.values(), strict=True))
 
 
-def _defaults(work: Work, fresh: list[str]) -> dict[str, list[Any]]:
+def _literal(value: Any) -> str:
+    """A constant of all rows, written into the statement: binding it a million times would cost more."""
+    return "'" + value.replace("'", "''") + "'" if isinstance(value, str) else repr(value)
+
+
+def _defaults(work: Work, fresh: list[str]) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """(columns that differ by row, values that all rows share)."""
     count, store = len(fresh), work.store
-    now = store.moment()
-    filled: dict[str, list[Any]] = {"Id": list(fresh), "IsDeleted": [0] * count}
+    filled: dict[str, list[Any]] = {"Id": fresh}
+    fixed: dict[str, Any] = {"IsDeleted": 0} | dict.fromkeys(STAMPS, store.moment())
     for spec in work.item.fields.values():
-        if spec.default is not None and spec.name not in filled:
-            filled[spec.name] = [spec.default] * count
+        if spec.default is not None:
+            fixed[spec.name] = spec.default
         elif spec.auto_number:
             first = store.take_numbers(work.item.name, count)
             filled[spec.name] = [f"{number:08d}" for number in range(first, first + count)]
         elif spec.name in ("OwnerId", "CreatedById", "LastModifiedById"):
-            filled[spec.name] = [store.user_id] * count
-        elif spec.name in ("CreatedDate", "LastModifiedDate", "SystemModstamp"):
-            filled[spec.name] = [now] * count
-    return filled
+            fixed[spec.name] = store.user_id
+    return filled, fixed

