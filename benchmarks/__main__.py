@@ -1,31 +1,59 @@
-"""``python -m benchmarks [case ...] [--rows N ...] [--rounds K]``: race the cases, print tables, write results/."""
+"""``python -m benchmarks [case ...] [--rows N ...] [--rounds K]``: race the cases, print tables, write results/.
+
+Without arguments every case runs at its moderate size. The exit code is 1 when a case could not be run at all; a
+missed goal is printed, not punished: on a busy machine single figures wander.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
-from benchmarks import detection, loading, memory
+from benchmarks import decoding, detection, loading, measure, memory, simulated, traps
 from benchmarks.results import Report, goal_table
 
-CASES = {"detection": detection.run, "load": loading.run, "memory": memory.run}
+CASES: dict[str, tuple[Callable[..., Report], int]] = {
+    "detection": (detection.run, 1_000_000),
+    "load": (loading.run, 1_000_000),
+    "memory": (memory.run, 1_000_000),
+    "traps": (traps.run, 0),
+    "simulators": (simulated.run, 20_000),
+    "decode": (decoding.run, 20_000),
+}
+"""Case -> what runs it, and its moderate size."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; default: all")
-    parser.add_argument("--rows", type=int, nargs="+", default=[100_000])
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    reports: list[Report] = []
+    options = _arguments()
+    reports, failed = [], False
     for name in options.cases or CASES:
-        for rows in options.rows:
-            report = CASES[name](rows=rows, rounds=options.rounds)
-            print(f"\n{report.title}\n{report.table}\n")
-            report.keep()
-            reports.append(report)
-    print(goal_table(reports))
-    return 0
+        run, moderate = CASES[name]
+        for rows in options.rows or [moderate]:
+            measure.say(f"{name}, {rows:,} rows" if rows else name)
+            try:
+                reports.append(_shown(run(rows=rows, rounds=options.rounds)))
+            except (RuntimeError, OSError) as error:
+                failed = True
+                print(f"\n{name} at {rows:,} rows could not be run: {error}\n", flush=True)
+    print(f"\nGoals\n{goal_table(reports)}")
+    return int(failed)
+
+
+def _shown(report: Report) -> Report:
+    print(f"\n{report.title}\n{report.table}\n(kept in {report.keep().name})\n", flush=True)
+    return report
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
+    parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; default: all")
+    parser.add_argument("--rows", type=int, nargs="+", help="one or several sizes instead of the moderate one")
+    parser.add_argument("--rounds", type=int, default=5, help="timed rounds after the warm-up (default 5)")
+    options = parser.parse_args()
+    if unknown := [name for name in options.cases if name not in CASES]:
+        parser.error(f"no case {unknown[0]!r}; there are: {', '.join(CASES)}")
+    return options
 
 
 if __name__ == "__main__":

@@ -89,8 +89,8 @@ def json_sha(*, before: str, after: str) -> Callable[[], Found]:
 
 
 def _digests(frame: Any) -> dict[str, str]:
-    rows = frame.to_dict("records")
-    return {row["code"]: hashlib.sha256(json.dumps(row, sort_keys=True, default=str).encode()).hexdigest() for row in rows}
+    texts = ((row["code"], json.dumps(row, sort_keys=True, default=str)) for row in frame.to_dict("records"))
+    return {code: hashlib.sha256(text.encode()).hexdigest() for code, text in texts}
 
 
 def datacompy_polars(*, before: str, after: str) -> Callable[[], Found]:
@@ -100,9 +100,7 @@ def datacompy_polars(*, before: str, after: str) -> Callable[[], Found]:
 
     def work() -> Found:
         found = datacompy.PolarsCompare(pl.read_parquet(before), pl.read_parquet(after), join_columns="code")
-        changed = int((~found.intersect_rows["_match"]).sum()) if "_match" in found.intersect_rows.columns else None
-        if changed is None:
-            changed = len(found.intersect_rows) - found.count_matching_rows()
+        changed = len(found.intersect_rows) - found.count_matching_rows()
         return {"new": len(found.df2_unq_rows), "modified": changed, "deleted": len(found.df1_unq_rows)}
 
     return work

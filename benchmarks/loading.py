@@ -15,8 +15,8 @@ from benchmarks import measure, records
 from benchmarks.measure import Contender, Found, Track
 from benchmarks.results import Goal, Report, track_figures, track_table
 
-OURS, BULK2, BULK2_FILE = "ours, SalesforceHook.load", "simple-salesforce bulk2, records=", "simple-salesforce bulk2, csv_file="
-OPERATOR = "Airflow SalesforceBulkOperator"
+OURS, OPERATOR = "ours, SalesforceHook.load", "Airflow SalesforceBulkOperator"
+BULK2, BULK2_FILE = "simple-salesforce bulk2, records=", "simple-salesforce bulk2, csv_file="
 ENTRIES = {OURS: "ours", BULK2: "bulk2_records", BULK2_FILE: "bulk2_file", OPERATOR: "airflow_operator"}
 
 

@@ -27,16 +27,17 @@ def decode(*, rows: int) -> Callable[[], Found]:
 
     def work() -> Found:
         seen: dict[int, int] = {}
-        with tempfile.TemporaryDirectory(dir=records.DATA) as folder:
-            with Batches(folder).write("bench", "run", "extract") as into:
-                collected = Collected(into, empty=shape.empty().select(records.COLUMNS), part_rows=PART_ROWS)
-                for number in range(rows // PAGE_ROWS):
-                    if number % PAGES_A_WINDOW == 0:
-                        seen = {}
-                    body = pages[number % 10].replace(b"page-0", b"page-%d-" % number)
-                    page = shape.page(body)
-                    collected.add(identify(page.table, modified="modifiedtime", columns=records.COLUMNS), seen=seen)
-                return {"rows": collected.finish()}
+        with (
+            tempfile.TemporaryDirectory(dir=records.DATA) as folder,
+            Batches(folder).write("bench", "run", "extract") as into,
+        ):
+            collected = Collected(into, empty=shape.empty().select(records.COLUMNS), part_rows=PART_ROWS)
+            for number in range(rows // PAGE_ROWS):
+                if number % PAGES_A_WINDOW == 0:
+                    seen = {}
+                page = shape.page(pages[number % 10].replace(b"page-0", b"page-%d-" % number))
+                collected.add(identify(page.table, modified="modifiedtime", columns=records.COLUMNS), seen=seen)
+            return {"rows": collected.finish()}
 
     return work
 
@@ -49,9 +50,16 @@ def _page(number: int) -> bytes:
         results.append(
             {
                 "__metadata": {"uri": f"https://shop/odata2webservices/Bench/Records('{key}')", "type": "Bench.Record"},
-                "integrationKey": key, "code": key, "name": f"steel garden {row}", "description": "light " * 8 + key,
-                "email": f"oak.{row}@example.com", "street": f"linen street {row}", "city": "woolville",
-                "price": f"{row}.25", "stock": str(row), "status": "approved",
+                "integrationKey": key,
+                "code": key,
+                "name": f"steel garden {row}",
+                "description": "light " * 8 + key,
+                "email": f"oak.{row}@example.com",
+                "street": f"linen street {row}",
+                "city": "woolville",
+                "price": f"{row}.25",
+                "stock": str(row),
+                "status": "approved",
                 "modifiedtime": f"/Date({1_780_000_000_000 + row})/",
             }  # fmt: skip
         )
@@ -124,7 +132,7 @@ def load(*, home: str) -> Callable[[], Found]:
     leg = own_leg.resume(home)
 
     def work() -> Callable[[], Found]:
-        delivery.load(leg, Agreeable(), wait_s=1)
+        delivery.load(leg, lambda *_: Agreeable(), wait_s=1)
         return lambda: {"rows": leg.read("load").rows}
 
     return work

@@ -26,7 +26,41 @@ TYPES = {
 }
 COLUMNS = tuple(TYPES)
 TEXTS = tuple(name for name, kind in TYPES.items() if kind == "VARCHAR")
-WORDS = ["steel", "oak", "linen", "copper", "glass", "wool", "marble", "cedar", "velvet", "bronze", "garden", "kitchen", "travel", "office", "winter", "summer", "light", "heavy", "small", "large", "round", "square", "soft", "solid", "fresh", "bright", "quiet", "rapid", "classic", "modern", "simple", "double", "folding"]
+WORDS = [
+    "steel",
+    "oak",
+    "linen",
+    "copper",
+    "glass",
+    "wool",
+    "marble",
+    "cedar",
+    "velvet",
+    "bronze",
+    "garden",
+    "kitchen",
+    "travel",
+    "office",
+    "winter",
+    "summer",
+    "light",
+    "heavy",
+    "small",
+    "large",
+    "round",
+    "square",
+    "soft",
+    "solid",
+    "fresh",
+    "bright",
+    "quiet",
+    "rapid",
+    "classic",
+    "modern",
+    "simple",
+    "double",
+    "folding",
+]
 FORM = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536)"
 
 

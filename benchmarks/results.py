@@ -48,9 +48,10 @@ class Report:
     figures: dict[str, Any] = field(default_factory=dict)
 
     def keep(self) -> Path:
-        """Write the report as JSON beside earlier ones of other sizes."""
+        """Write the report as JSON, one file for each case and size."""
         FOLDER.mkdir(exist_ok=True)
-        path = FOLDER / f"{self.case}.json"
+        size = f"-{self.parameters['rows']}" if self.parameters.get("rows") else ""
+        path = FOLDER / f"{self.case}{size}.json"
         content = {
             "case": self.case, "title": self.title, "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(), "parameters": self.parameters, "figures": self.figures,
@@ -123,5 +124,6 @@ def goal_table(reports: Sequence[Report]) -> str:
     for report in reports:
         for goal in report.goals:
             found = "-" if goal.found is None else f"{goal.found:,.2f} {goal.unit}"
-            lines.append((f"{report.case}: {goal.text}", found, f"{goal.sense} {goal.limit:,g} {goal.unit}", goal.verdict))
+            wanted = f"{goal.sense} {goal.limit:,g} {goal.unit}"
+            lines.append((f"{report.case}: {goal.text}", found, wanted, goal.verdict))
     return table(lines)

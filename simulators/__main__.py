@@ -67,6 +67,8 @@ def load(name: str, *, clock: Clock, faults: Faults, options: Options) -> System
     if found is None or found.origin is None:  # a bare folder is a namespace, not a system
         return None
     module = importlib.import_module(package)
+    if not hasattr(module, "build"):
+        return None
     system: System = module.build(clock=clock, faults=faults, options=options)
     return system
 
@@ -93,9 +95,9 @@ async def run(args: argparse.Namespace) -> int:
 
 
 async def _start_all(args: argparse.Namespace, *, folder: Path, served: list[Served]) -> dict[str, Any]:
-    clock = Clock()
+    clock = Clock(args.state / "clock" if args.state else None)
     context, ca_file = server_context(folder / "tls") if args.tls else (None, None)
-    options = Options(seed=args.seed, scale=args.scale, state=args.state, org=args.org)
+    options = Options(seed=args.seed, scale=args.scale, state=args.state, org=args.org, control=args.control)
     ready: dict[str, Any] = {}
     for index, name in enumerate(SYSTEMS):
         if args.only is not None and name not in args.only:

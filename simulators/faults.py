@@ -1,7 +1,7 @@
 """Faults by rule: what goes wrong, for which requests, how often.
 
 A rule is JSON: ``{"match": {"method", "path", "body"}, "action": ..., "skip": 0, "times": 1, ...}``.
-Actions of the kernel: status, delay, drop_before, drop_after. Systems declare their own three ways:
+Actions of the kernel: status, delay, drop_before, drop_after, truncate. Systems declare their own three ways:
 ``at_once`` (happens when the rule is posted), ``on_request`` (answers instead of the handler),
 ``standing`` (the system asks for it with ``active`` and ``spend`` while it works).
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-KERNEL_ACTIONS = ("status", "delay", "drop_before", "drop_after")
+KERNEL_ACTIONS = ("status", "delay", "drop_before", "drop_after", "truncate")
 MATCH_KEYS = {"method", "path", "body"}
 
 

@@ -33,6 +33,10 @@ def surround(*, faults: Faults, calls: Calls, latency_ms: float) -> Middleware:
             await asyncio.sleep(latency_ms / 1000)
         try:
             response = await _answer(request, handler=handler, faults=faults)
+        except web.RequestPayloadError as error:  # a body that is not what Content-Encoding says
+            response = web.Response(status=400, text=str(error))
+            request.content.feed_eof()  # or the server would stumble over the rest of it once more
+            response.force_close()
         except web.HTTPException as error:
             calls.note(request, status=error.status)
             raise
@@ -60,6 +64,8 @@ async def _answer(request: web.Request, *, handler: Handler, faults: Faults) -> 
     if rule.action == "drop_after":
         await handler(request)
         return _dropped(request)
+    if rule.action == "truncate":
+        return await _truncated(request, await handler(request), keep=int(rule.spec.get("bytes", 0)))
     return faults.on_request[rule.action](rule, request)
 
 
@@ -76,6 +82,19 @@ def _dropped(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500, headers={"X-Dropped": "1"})
+
+
+async def _truncated(request: web.Request, response: web.StreamResponse, *, keep: int) -> web.StreamResponse:
+    """Promise the whole body, send the first bytes of it, hang up."""
+    body = response.body if isinstance(response, web.Response) else b""
+    raw = body if isinstance(body, bytes) else b""
+    headers = {name: value for name, value in response.headers.items() if name.lower() != "content-length"}
+    partial = web.StreamResponse(status=response.status, headers=headers | {"Content-Length": str(len(raw))})
+    await partial.prepare(request)
+    await partial.write(raw[: min(keep, max(len(raw) - 1, 0))])
+    if request.transport is not None:
+        request.transport.close()
+    return partial
 
 
 async def _compressed(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:

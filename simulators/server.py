@@ -7,6 +7,7 @@ import inspect
 import socket
 import ssl
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
 
@@ -27,6 +28,7 @@ class Served:
 
     url: str
     runner: web.AppRunner
+    system: System
 
 
 async def serve(
@@ -46,20 +48,29 @@ async def serve(
     system.app.router.add_get("/healthz", _healthz)
     if control:
         Control(system, clock=clock, faults=faults, calls=calls).add_routes(system.app)
-    seeded = system.store.reset(seed=seed)
-    if inspect.isawaitable(seeded):
-        await seeded
+    if not system.restored:
+        await _done(system.store.reset(seed=seed))
+    if system.begin is not None:
+        await _done(system.begin())
     runner = web.AppRunner(system.app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
     await runner.setup()
     listener = socket.create_server((HOST, port), backlog=512)
     await web.SockSite(runner, listener, ssl_context=context).start()
     bound = listener.getsockname()[1]
     url = f"https://localhost:{bound}" if context else f"http://{HOST}:{bound}"
-    return Served(url=url, runner=runner)
+    return Served(url=url, runner=runner, system=system)
 
 
 async def stop(served: list[Served]) -> None:
+    """Stop listening, then let the systems put away what they keep."""
     await asyncio.gather(*(one.runner.cleanup() for one in served))
+    for one in served:
+        if one.system.close is not None:
+            await _done(one.system.close())
+
+
+async def _done(value: Any) -> Any:
+    return await value if inspect.isawaitable(value) else value
 
 
 async def _healthz(_request: web.Request) -> web.Response:

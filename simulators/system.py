@@ -47,12 +47,15 @@ class Options:
     scale: str = "slice"
     state: Path | None = None
     org: Path | None = None
+    control: bool = False
 
 
 @dataclass(slots=True)
 class System:
     """One simulated system, ready to be served.
 
+    restored: the state folder already holds this system's data, so it is not seeded again.
+    begin, close: called (and awaited, if need be) when the system is about to listen and after it has stopped.
     settings: switches that POST /_sim/options changes; ``defaults`` is what a reset returns to.
     inspect: further read-only views for the control API, GET /_sim/inspect/{name}.
     """
@@ -61,6 +64,9 @@ class System:
     credentials: Callable[[str], dict[str, Any]]
     store: Store
     settings: dict[str, Any] = field(default_factory=dict)
+    restored: bool = False
+    begin: Callable[[], Any] | None = None
+    close: Callable[[], Any] | None = None
     inspect: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
 

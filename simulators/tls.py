@@ -12,22 +12,35 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-HOSTS = ("localhost", "*.salesforce.com", "*.my.salesforce.com", "*.sandbox.my.salesforce.com")
+MY_DOMAINS = ("*.my.salesforce.com", "*.sandbox.my.salesforce.com", "*.develop.my.salesforce.com")
+HOSTS = ("localhost", "*.salesforce.com", *MY_DOMAINS)
 VALID_FOR = timedelta(days=365)
 
 
 def server_context(folder: Path) -> tuple[ssl.SSLContext, Path]:
-    """(context for the servers, path of the CA to trust); both are made new in ``folder``."""
+    """(context for the servers, path of the CA to trust); what ``folder`` already holds is used again."""
     folder.mkdir(parents=True, exist_ok=True)
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca = _authority(ca_key)
     ca_file, chain_file = folder / "ca.pem", folder / "server.pem"
-    ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
-    chain_file.touch(mode=0o600)
-    chain_file.write_bytes(_private(key) + _leaf(key, ca=ca, ca_key=ca_key).public_bytes(serialization.Encoding.PEM))
+    if not _usable(ca_file, chain_file):
+        _make(ca_file, chain_file)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain_file)
     return context, ca_file
+
+
+def _usable(ca_file: Path, chain_file: Path) -> bool:
+    if not (ca_file.exists() and chain_file.exists()):
+        return False
+    ends = x509.load_pem_x509_certificate(ca_file.read_bytes()).not_valid_after_utc
+    return ends > datetime.now(UTC) + timedelta(days=1)
+
+
+def _make(ca_file: Path, chain_file: Path) -> None:
+    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    ca = _authority(ca_key)
+    ca_file.write_bytes(ca.public_bytes(serialization.Encoding.PEM))
+    chain_file.touch(mode=0o600)
+    chain_file.write_bytes(_private(key) + _leaf(key, ca=ca, ca_key=ca_key).public_bytes(serialization.Encoding.PEM))
 
 
 def _private(key: ec.EllipticCurvePrivateKey) -> bytes:

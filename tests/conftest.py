@@ -106,6 +106,12 @@ def running_simulators(*options: str) -> Iterator[dict[str, Any]]:
             process.wait(timeout=20)
 
 
+@pytest.fixture
+def start_simulators() -> Any:
+    """``with start_simulators("--state", folder) as ready:`` a process of the test's own."""
+    return running_simulators
+
+
 def _first_line(process: subprocess.Popen[str]) -> str:
     lines: queue.Queue[str] = queue.Queue()
     assert process.stdout is not None
@@ -152,5 +158,15 @@ def salesforce(simulators: dict[str, Any]) -> FarSide:
 
 
 @pytest.fixture
+def iconik(simulators: dict[str, Any]) -> FarSide:
+    return far_side(simulators, "iconik")
+
+
+@pytest.fixture
 def salesforce_tls(simulators_tls: dict[str, Any]) -> FarSide:
     return far_side(simulators_tls, "salesforce")
+
+
+@pytest.fixture
+def opentext_iot(simulators: dict[str, Any]) -> FarSide:
+    return far_side(simulators, "opentext_iot")

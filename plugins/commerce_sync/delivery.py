@@ -18,7 +18,7 @@ from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import BalanceError, GuardError
 from commerce_sync.ledger import KEEP, Job, Run, RunJobs
 from commerce_sync.leg import AGGREGATE, CHANGES, CHECK, EXTRACT, LOAD, STATE_VERSION, VERDICTS, LegRun, OnCall
-from commerce_sync.mapping import Field, Mapping, Target
+from commerce_sync.mapping import Checks, Field, Guards, Limit, Mapping, Target
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,14 +46,33 @@ def check(leg: LegRun) -> dict[str, Any]:
     from commerce_sync import gates
 
     with leg.timed(CHECK), leg.write(CHECK) as into:
+        con, found = leg.connect(), leg.read(CHANGES)
         source = leg.find(f"{EXTRACT}-{leg.mapping.source.name}")
         result = gates.run_gate(
-            leg=leg.leg, run=leg.id, checks=leg.mapping.checks, guards=leg.mapping.guards,
+            leg=leg.leg, run=leg.id, checks=_checks(leg, source), guards=_allowing_known(leg, con, found),
             personal=leg.mapping.personal, source=source, source_rows=source.rows if source else 0,
-            changes=leg.read(CHANGES), con=leg.connect(), into=into, pages=leg.site.pages,
+            changes=found, con=con, into=into, pages=leg.site.pages,
         )  # fmt: skip
         leg.note(quarantined=result.quarantined)
     return result.brief()
+
+
+def _checks(leg: LegRun, source: Batch | None) -> Checks:
+    """Without those on the source where it was not asked or had no news: only a complete scan may not be empty."""
+    is_silent = not leg.scans and (source is None or source.rows == 0)
+    return replace(leg.mapping.checks, source=()) if is_silent else leg.mapping.checks
+
+
+def _allowing_known(leg: LegRun, con: duckdb.DuckDBPyConnection, found: Batch) -> Guards:
+    """Guards whose limit is for new failures: rows set aside before, as they were, would stop every small run."""
+    guards = leg.mapping.guards
+    if guards.max_quarantined is None or not found.parts:
+        return guards
+    con.register("rejects_table", leg.site.ledger.rejects_table(leg.leg))
+    known = con.execute(f"""SELECT count(*) FROM {found.scan()} AS c JOIN rejects_table AS r
+        ON r.key = c._key AND r.fingerprint = c._fingerprint WHERE r.status = 'quarantined'""").fetchall()[0][0]
+    allowed = guards.max_quarantined.allowed(found.rows - known) + known
+    return replace(guards, max_quarantined=Limit(absolute=allowed))
 
 
 Targets = Callable[[Mapping, OnCall], TargetSystem]

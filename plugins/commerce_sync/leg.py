@@ -134,8 +134,7 @@ class LegRun:
         if self.state.version not in (batch.facts[STATE_VERSION], self.run.settled_version):
             raise ConfigurationError(
                 f"leg {self.leg}: another run settled since run {self.id} read its records, so what it holds may be "
-                "out of date; nothing was sent. Start it again from its extract step, or leave it: the next run "
-                "finds what is missing"
+                "out of date. Start it again from its extract step, or leave it: the next run finds what is missing"
             )
 
     @contextmanager

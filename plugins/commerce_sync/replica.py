@@ -2,6 +2,8 @@
 
 Whole records are replaced. Touched owners are those of the new *and* of the replaced versions; only their figures are
 computed again, from all of their records, so late, changed, cancelled and moved records are exact by construction.
+A record that moved may leave others behind that still name its former owner (the returns of an order): until the next
+complete scan reads those again, owners between whom records moved are always computed together.
 A store is a list of batch addresses, oldest first: the first is the base, the others are deltas over it. Nothing here
 is in force until the leg's commit moves the pointer.
 """
@@ -23,14 +25,15 @@ if TYPE_CHECKING:
     import duckdb
 
 FIGURES = "figures"
-
+MOVED = "moved"
 DEFINITION = "definition"
 SHAPE = "shape"
 COMPACT_SHARE = 0.10
 COMPACT_FILES = 20
 
 Pointer = dict[str, Any]
-"""source name -> addresses; ``figures`` -> addresses; ``definition`` -> what the replica was built by."""
+"""source name -> addresses; ``figures`` -> addresses; ``definition`` -> what the replica was built by; ``moved`` ->
+pairs of owners between whom records moved since the last complete scan, "" standing for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +59,11 @@ class Replica:
             raise ConfigurationError(f"leg {self.mapping.leg} has no aggregate")
         pointer: Pointer = {DEFINITION: definition(self.mapping), SHAPE: _shape(self.mapping)}
         self.con.execute("CREATE OR REPLACE TEMP TABLE touched_owners (owner VARCHAR)")
+        self.con.execute("CREATE OR REPLACE TEMP TABLE moved (was VARCHAR, now VARCHAR)")
         facts: dict[str, Any] = {}
         for source in self.mapping.sources:
             pointer[source.name], facts[source.name] = self._merge(source, extracts[source.name], run, complete)
+        pointer[MOVED] = [] if complete else self._follow_moves()
         everything = self.pointer.get(DEFINITION) != pointer[DEFINITION]
         pointer[FIGURES], facts["touched"] = self._figures(pointer, run, everything=everything)
         facts["figures"] = self._rows(pointer[FIGURES])
@@ -73,6 +78,9 @@ class Replica:
         self.con.execute(f"""INSERT INTO touched_owners
             SELECT _owner FROM {delta.scan()} UNION
             SELECT _owner FROM ({previous}) WHERE _key IN (SELECT _key FROM {delta.scan()})""")
+        self.con.execute(f"""INSERT INTO moved SELECT DISTINCT coalesce(p._owner, ''), n._owner
+            FROM {delta.scan()} AS n JOIN ({previous}) AS p ON p._key = n._key
+            WHERE n._owner <> coalesce(p._owner, '') AND NOT n._gone""")
         unowned = self._count(f"SELECT count(*) FROM {delta.scan()} WHERE _owner IS NULL AND NOT _gone")
         facts = {"read": extract.rows, "changed": delta.rows, "unowned": unowned}
         return self._compact(source, after, run), facts
@@ -94,14 +102,27 @@ class Replica:
             into.copy(self.con, query)
         return self.stores.read(self.mapping.leg, run, source.name)
 
+    def _follow_moves(self) -> list[list[str]]:
+        """Touch every owner that touched ones are tied to by moves, old and new; gives all pairs, for the pointer."""
+        known = self.pointer.get(MOVED, [])
+        if known:
+            self.con.executemany("INSERT INTO moved VALUES (?, ?)", known)
+        self.con.execute("""INSERT INTO touched_owners
+            WITH RECURSIVE reached(owner) AS (
+                SELECT owner FROM touched_owners WHERE owner IS NOT NULL
+                UNION SELECT CASE WHEN m.was = r.owner THEN m.now ELSE m.was END
+                FROM reached AS r JOIN moved AS m ON r.owner IN (m.was, m.now))
+            SELECT owner FROM reached WHERE owner NOT IN (SELECT owner FROM touched_owners WHERE owner IS NOT NULL)""")
+        return [list(pair) for pair in self.con.execute("SELECT DISTINCT was, now FROM moved ORDER BY ALL").fetchall()]
+
     def _figures(self, pointer: Pointer, run: str, *, everything: bool) -> tuple[list[str], int]:
         """Stage the figures: those of touched owners computed again, the others as they were."""
         for source in self.mapping.sources:
             self._open_view(source, pointer[source.name], everything=everything)
-        query = str(self.mapping.aggregate)
+        query = f"SELECT * FROM ({self.mapping.aggregate}\n) WHERE {OWNER} IS NOT NULL"
         before = list(self.pointer.get(FIGURES, []))
         if before and not everything:
-            query = f"""SELECT * FROM ({query}) UNION ALL BY NAME SELECT * FROM {self._opened(before[0]).scan()}
+            query = f"""{query} UNION ALL BY NAME SELECT * FROM {self._opened(before[0]).scan()}
                 WHERE {OWNER} NOT IN (SELECT owner FROM touched_owners WHERE owner IS NOT NULL)"""
         with self.stores.write(self.mapping.leg, run, FIGURES) as into:
             into.copy(self.con, query)
@@ -111,9 +132,9 @@ class Replica:
     def _open_view(self, source: Source, addresses: list[str], *, everything: bool) -> None:
         """What the aggregate's SQL reads under the source's name: all records of the owners in question."""
         columns = ", ".join(quoted(name) for name in source.columns)
-        touched = "" if everything else "AND _owner IN (SELECT owner FROM touched_owners)"
+        touched = "" if everything else "WHERE coalesce(_owner, '') IN (SELECT owner FROM touched_owners)"
         self.con.execute(f"""CREATE OR REPLACE TEMP VIEW {quoted(source.name)} AS SELECT {columns}, _owner
-            FROM ({self.current(addresses, _stored(source))}) WHERE _owner IS NOT NULL {touched}""")
+            FROM ({self.current(addresses, _stored(source))}) {touched}""")
 
     def records(self, pointer: Pointer, *, as_of: str) -> str:
         """SQL of the records to map: all figures, with the run's date beside them."""

@@ -195,7 +195,8 @@ def _sort_key(name: str, order: str) -> tuple[str, list[Any]]:
 
 def behind(keys: list[tuple[str, str, list[Any]]], after: list[Any]) -> Sql:
     """Only what comes behind the given sort keys."""
-    if len(after) != len(keys) or not all(isinstance(value, str | int | float) for value in after):
+    fits = [isinstance(value, str | float) or (isinstance(value, int) and abs(value) < 2**63) for value in after]
+    if len(after) != len(keys) or not all(fits):
         count = len(keys)
         raise bad_request(f"Bad request: search_after must hold the {count} sort keys of the last object (_sort)")
     branches: list[Sql] = []

@@ -127,6 +127,23 @@ class Dispatcher:
             hook["status"] = "FAILING"
         self.store.put("webhooks", hook_id, hook)
 
+    def call_action(self, action_id: str, body: Row) -> None:
+        """Call a custom action's address once, in the background."""
+        task = asyncio.get_running_loop().create_task(self._act(action_id, body))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _act(self, action_id: str, body: Row) -> None:
+        action = self.store.get("custom_actions", action_id)
+        if action is None:
+            return
+        fault = await self._try(action, body)
+        status = {"status": "FAILING" if fault else "HEALTHY", "last_error": fault or None}
+        when = {"last_error_date": self.store.now() if fault else None}
+        if current := self.store.get("custom_actions", action_id):
+            self.store.put("custom_actions", action_id, current | status | when)
+        self._note(action_id, body, outcome="failed" if fault else "delivered", error=fault or None)
+
     def _note(self, hook_id: str, body: Row, *, outcome: str, error: str | None = None) -> None:
         key = self.store.new_id()
         row = {"id": key, "webhook_id": hook_id, "outcome": outcome, "error": error, "body": body}

@@ -1,4 +1,4 @@
-"""The filter language of webhooks, over the event body: ``data.status="CLOSED" AND NOT-so-simple parentheses``.
+"""The filter language of webhooks, over the event body: ``data.status="CLOSED" AND (a=1 OR b=null)``.
 
 Operators ``= != < > <= >=``, ``/regex/``, AND, OR, parentheses, dotted paths, ``null``.
 Source: fact sheet section 13, after iconik's page on webhooks.
@@ -15,6 +15,7 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<sign>[()]|!=|<=|>=|=|<|>)|"(?P<quoted>(?:[^"\\]|\\.)*)"|/(?P<regex>(?:[^/\\]|\\.)*)/|(?P<word>[^\s()=!<>"]+))"""
 )
 DEEPEST = 50
+OPERATORS = ("=", "!=", "<", ">", "<=", ">=")
 Token = tuple[str, str]
 
 
@@ -80,8 +81,10 @@ class _Reader:
             if not self._at(")"):
                 raise ValueError("query misses a closing parenthesis")
             return result
-        operator, (kind, text) = self._next()[1], self._next()
-        return _compare(_value(self.event, path), operator, kind, text)
+        operator, (sort, text) = self._next()[1], self._next()
+        if kind != "word" or sort == "sign" or operator not in OPERATORS:
+            raise ValueError(f"query has {path!r} {operator!r} {text!r}; legal is: path, one of {OPERATORS}, value")
+        return _compare(_value(self.event, path), operator, sort, text)
 
 
 def _value(event: Row, path: str) -> Any:
@@ -117,6 +120,4 @@ def _ordered(value: Any, operator: str, text: str) -> bool:
 
 
 def _holds(less: bool, same: bool, operator: str) -> bool:
-    if operator not in ("<", ">", "<=", ">="):
-        raise ValueError(f"query has the operator {operator!r}; legal: = != < > <= >=")
     return (less if operator[0] == "<" else not less and not same) or (same and operator.endswith("="))

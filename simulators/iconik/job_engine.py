@@ -13,12 +13,12 @@ from typing import Any
 from simulators.clock import Clock
 from simulators.faults import Faults
 from simulators.iconik.call import Event
-from simulators.iconik.store import Row, Store, stamp
+from simulators.iconik.store import Row, Store, stamp, words
 
-STATUSES = (
+STATUSES = words(
     "READY STARTED WAITING PENDING_USER PAUSED ABORT_PENDING FINISHED FINISHED_WITH_WARNING SKIPPED FAILED ABORTED"
     " DISCARDED"
-).split()
+)
 MOVING = {"READY", "STARTED"}
 STANDING = {"transcode_fails", "hold_jobs"}
 START_SHARE = 0.25

@@ -90,7 +90,9 @@ def _jpeg_head(width: int, height: int) -> bytes:
         (0xC4, bytes([0x10]) + _AC_TABLE),
         (0xDA, bytes([3, 1, 0, 2, 0, 3, 0, 0, 63, 0])),
     ]
-    return b"\xff\xd8" + b"".join(b"\xff" + bytes([mark]) + struct.pack(">H", len(one) + 2) + one for mark, one in parts)
+    return b"\xff\xd8" + b"".join(
+        b"\xff" + bytes([mark]) + struct.pack(">H", len(one) + 2) + one for mark, one in parts
+    )
 
 
 class _Bits:

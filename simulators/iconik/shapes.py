@@ -22,7 +22,7 @@ MISSING = "Missing data for required field."
 NULL = "Field may not be null."
 CHOICE = "Not a valid choice."
 UNKNOWN = "Unknown field."
-LONGEST_INTEGER = 20
+LONGEST_INTEGER = 18
 _URL = re.compile(r"https?://[^\s/]+\S*", re.IGNORECASE)
 Check = Callable[[Any], Any]
 

@@ -9,12 +9,11 @@ from simulators.clock import Clock
 from simulators.faults import Faults
 
 if TYPE_CHECKING:
+    from simulators.iconik.call import Route
     from simulators.iconik.dispatch import Dispatcher
+    from simulators.iconik.index import Index
     from simulators.iconik.job_engine import JobEngine
     from simulators.iconik.links import Links
-
-    from simulators.iconik.call import Route
-    from simulators.iconik.index import Index
     from simulators.iconik.store import Store
 
 APP_ID = "5c0a1d2e-0b6f-11ef-9a3e-0a580a3c0a01"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +20,19 @@ import msgspec
 from simulators.clock import Clock
 
 Row = dict[str, Any]
-KINDS = ["assets", "collections", "contents", "approvals", "decisions", "relations", "relation_types", "history", "segments", "formats", "file_sets", "files", "proxies", "keyframes", "subtitles", "storages", "export_locations", "jobs", "webhooks", "custom_actions", "fields", "views", "categories", "metadata", "saved_searches", "users", "groups", "apps", "tokens", "deliveries"]
+
+
+def words(text: str) -> tuple[str, ...]:
+    """Names written in one line."""
+    return tuple(text.split())
+
+
+KINDS = words(
+    "assets collections contents approvals decisions relations relation_types history segments formats file_sets"
+    " files proxies keyframes subtitles storages export_locations jobs webhooks custom_actions fields views"
+    " categories metadata saved_searches users groups apps tokens deliveries"
+)
+PACKED = words("formats file_sets files proxies keyframes")
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS docs (kind TEXT, id TEXT, owner TEXT, part TEXT, seq INTEGER, doc TEXT,"
     " PRIMARY KEY (kind, id)) WITHOUT ROWID",
@@ -56,6 +68,7 @@ class Store:
             self.db.execute(statement)
         (self._seq,) = self.db.execute("SELECT coalesce(max(seq), 0) FROM docs").fetchone()
         self._deep = False
+        self.unpack: Callable[[str], None] = lambda _owner: None  # makes the files of an asset on first sight
 
     def now(self) -> str:
         return stamp(self.clock.now())
@@ -119,6 +132,8 @@ class Store:
 
     def find(self, kind: str, *, owner: str | None = None, part: str | None = None) -> list[Row]:
         """The records of a kind in the order they came, optionally of one owner or part."""
+        if owner is not None and kind in PACKED:
+            self.unpack(owner)
         tests, given = ["kind = ?"], [kind]
         for name, value in (("owner", owner), ("part", part)):
             if value is not None:

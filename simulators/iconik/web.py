@@ -124,9 +124,11 @@ def _content(raw: bytes) -> Any:
     if not raw.strip():
         return None
     try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        content = msgspec.json.decode(raw)
+        msgspec.json.encode(content)  # numbers that cannot be written back are refused here
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OverflowError):
         raise bad_request("Bad request: Invalid JSON") from None
+    return content
 
 
 def _admit(call: Call) -> dict[str, str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 import msgspec
-from multidict import CIMultiDictProxy, MultiDictProxy
+from multidict import CIMultiDictProxy, MultiMapping
 
 from simulators.opentext_iot.errors import invalid
 from simulators.opentext_iot.tokens import Grant
@@ -25,7 +25,7 @@ class Call:
     method: str
     path: str
     given: dict[str, str]
-    query: MultiDictProxy[str]
+    query: MultiMapping[str]
     headers: CIMultiDictProxy[str]
     raw: bytes = b""
     grant: Grant | None = None

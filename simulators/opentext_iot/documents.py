@@ -141,7 +141,8 @@ class Documents:
 
 
 def _document(row: tuple[Any, ...]) -> Document:
-    return Document(*row[:6], msgspec.json.decode(row[6]))
+    kind, key, version, created, updated, indexed, body = row
+    return Document(kind, key, version, created, updated, indexed, msgspec.json.decode(body))
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -75,7 +75,10 @@ class Window:
     templates: tuple[int, ...] = ()
 
     def condition(self) -> tuple[str, list[Any]]:
-        sql, values = "created_ms >= ? AND created_ms < ? AND visible_ms <= ?", [self.start_ms, self.end_ms, self.shown_ms]
+        sql, values = (
+            "created_ms >= ? AND created_ms < ? AND visible_ms <= ?",
+            [self.start_ms, self.end_ms, self.shown_ms],
+        )
         if self.device is not None:
             sql, values = f"{sql} AND device = ?", [*values, self.device]
         if self.templates:
@@ -111,7 +114,7 @@ class Events:
         query = f"SELECT {_COLUMNS} FROM events WHERE {sql} ORDER BY created_ms, seq LIMIT ? OFFSET ?"
         return [self.stored(row) for row in self.db.execute(query, (*values, limit, offset))]
 
-    def select(self, where: str, values: Iterable[Any]) -> list[StoredEvent]:
+    def select(self, where: str, values: Sequence[Any]) -> list[StoredEvent]:
         return [self.stored(row) for row in self.db.execute(f"SELECT {_COLUMNS} FROM events WHERE {where}", values)]
 
     def stored(self, row: tuple[Any, ...]) -> StoredEvent:

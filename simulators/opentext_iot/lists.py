@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from multidict import MultiDictProxy
+from multidict import MultiMapping
 
 from simulators.opentext_iot.documents import Document, Documents
 from simulators.opentext_iot.errors import invalid
 
-LARGEST_PAGE_NUMBER = 10**9
+LONGEST_NUMBER = 9
 PAGING = ("page", "pageSize", "sortBy")
 _STATE = "coalesce(json_extract(body, '$.state.lifecycleState'), '')"
 ORDERS = {
@@ -79,9 +79,7 @@ FILTERS: dict[str, dict[str, str]] = {
 }
 
 
-def selection(
-    kind: str, query: MultiDictProxy[str], *, shown_ms: int, strict: bool
-) -> tuple[str, list[Any]]:
+def selection(kind: str, query: MultiMapping[str], *, shown_ms: int, strict: bool) -> tuple[str, list[Any]]:
     """SQL condition and values for the filters of a request; 400 names the legal filters."""
     legal = COMMON | FILTERS.get(kind, {})
     parts, values = ["indexed_ms <= ?"], [shown_ms]
@@ -106,7 +104,7 @@ def _truth(name: str, text: str) -> int:
     return int(text.lower() == "true")
 
 
-def page_of(query: MultiDictProxy[str], *, default_size: int, max_size: int) -> tuple[int, int]:
+def page_of(query: MultiMapping[str], *, default_size: int, max_size: int) -> tuple[int, int]:
     """(limit, offset) of the page asked for; a size above the limit is cut to it."""
     page = _number(query, "page", fallback=1)
     size = _number(query, "pageSize", fallback=default_size)
@@ -114,16 +112,16 @@ def page_of(query: MultiDictProxy[str], *, default_size: int, max_size: int) -> 
     return size, (page - 1) * size
 
 
-def _number(query: MultiDictProxy[str], name: str, *, fallback: int) -> int:
+def _number(query: MultiMapping[str], name: str, *, fallback: int) -> int:
     text = query.get(name)
     if text is None:
         return fallback
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:12]) <= LARGEST_PAGE_NUMBER):
+    if not (text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER and int(text) >= 1):
         raise invalid(f"{name} is {text!r}; legal: whole numbers from 1")
     return int(text)
 
 
-def order_of(query: MultiDictProxy[str]) -> str:
+def order_of(query: MultiMapping[str]) -> str:
     """SQL order; an unencoded plus arrives as a space and is refused."""
     asked = query.get("sortBy", "+creation")
     if asked not in ORDERS:
@@ -132,7 +130,13 @@ def order_of(query: MultiDictProxy[str]) -> str:
 
 
 def listed(
-    documents: Documents, kind: str, query: MultiDictProxy[str], *, where: tuple[str, list[Any]], max_size: int, default_size: int
+    documents: Documents,
+    kind: str,
+    query: MultiMapping[str],
+    *,
+    where: tuple[str, list[Any]],
+    max_size: int,
+    default_size: int,
 ) -> list[Document]:
     limit, offset = page_of(query, default_size=default_size, max_size=max_size)
     condition, values = where

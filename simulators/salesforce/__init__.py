@@ -13,10 +13,13 @@ from simulators.salesforce import (
     bulk_query,
     collections,
     composite,
+    conversion,
+    custom,
+    graph,
+    jobs,
     limits,
     oauth,
     query,
-    schema,
     search,
     soap,
     sobjects,
@@ -26,7 +29,7 @@ from simulators.salesforce import (
 from simulators.salesforce.limits import Usage
 from simulators.salesforce.locks import Locks
 from simulators.salesforce.org import SETTINGS, Org
-from simulators.salesforce.sessions import Sessions
+from simulators.salesforce.sessions import FIRST_REFRESH_TOKEN, Sessions
 from simulators.salesforce.store import Store
 from simulators.salesforce.writes import Writer
 from simulators.system import Options, System, new_application
@@ -38,18 +41,41 @@ STANDING_FAULTS = {"row_error", "lock", "job_failed", "hold_jobs"}
 def build(*, clock: Clock, faults: Faults, options: Options) -> System:
     """The org as a system of the process; ``options.org`` names another list of custom fields."""
     org = _org(clock=clock, faults=faults, options=options)
-    key = oauth.DemoKey()
+    key = _demo_key(org)
     org.routes = _routes(key)
     app = new_application()
     web.add_routes(app, org)
     faults.at_once["expire_tokens"] = org.sessions.expire_all
     faults.on_request["quota"] = web.quota_answer
     faults.standing |= STANDING_FAULTS
-    return System(app=app, credentials=lambda url: _credentials(url, key), store=OrgStore(org), settings=org.settings)
+    return System(
+        app=app,
+        credentials=lambda url: _credentials(url, key),
+        store=OrgStore(org),
+        settings=org.settings,
+        restored=org.store.restored,
+        begin=lambda: jobs.resume(org),
+        close=lambda: _close(org),
+    )
+
+
+def _close(org: Org) -> None:
+    for job in org.jobs.values():
+        if job.task is not None:
+            job.task.cancel()
+    org.store.db.close()
+
+
+def _demo_key(org: Org) -> oauth.DemoKey:
+    state = org.store.state
+    key = oauth.DemoKey(state.fact("demo_key") if state else None)
+    if state is not None:
+        state.note("demo_key", key.private_pem)
+    return key
 
 
 def _org(*, clock: Clock, faults: Faults, options: Options) -> Org:
-    known = schema.load(options.org)
+    known = custom.load(options.org)
     path = options.state / "salesforce.sqlite" if options.state else None
     store = Store(known, clock=clock, path=path)
     store.seed_rows = _delivered(store)
@@ -60,7 +86,7 @@ def _org(*, clock: Clock, faults: Faults, options: Options) -> Org:
         clock=clock,
         faults=faults,
         settings=settings,
-        sessions=Sessions(clock=clock, settings=settings, org_id=store.org_id),
+        sessions=Sessions(clock=clock, settings=settings, org_id=store.org_id, state=store.state),
         usage=Usage(clock),
         writer=Writer(store, faults, locks, settings),
         locks=locks,
@@ -69,7 +95,19 @@ def _org(*, clock: Clock, faults: Faults, options: Options) -> Org:
 
 def _routes(key: oauth.DemoKey) -> list[Any]:
     found = [*oauth.OAuth(key).routes(), *soap.routes(), *bulk1.routes()]
-    for module in (versions, limits, query, search, collections, composite, bulk2, bulk_query, sobjects):
+    for module in (
+        versions,
+        limits,
+        query,
+        search,
+        collections,
+        composite,
+        graph,
+        conversion,
+        bulk2,
+        bulk_query,
+        sobjects,
+    ):
         found += module.routes(DATA)
     return found
 
@@ -93,7 +131,12 @@ def _delivered(store: Store) -> dict[str, list[dict[str, Any]]]:
         "IsSandbox": False,
     }
     book = {"Id": store.standard_book, "Name": "Standard Price Book", "IsActive": True, "IsStandard": True}
-    return {"User": [user], "Organization": [organization], "Pricebook2": [book]}
+    kinds = [
+        {"Id": kind.id, "Name": kind.label, "DeveloperName": kind.name, "SobjectType": item.name, "IsActive": True}
+        for item in store.schema.objects.values()
+        for kind in item.record_types
+    ]
+    return {"User": [user], "Organization": [organization], "Pricebook2": [book], "RecordType": kinds}
 
 
 def _credentials(url: str, key: oauth.DemoKey) -> dict[str, Any]:
@@ -105,6 +148,7 @@ def _credentials(url: str, key: oauth.DemoKey) -> dict[str, Any]:
         "password": oauth.PASSWORD,
         "security_token": oauth.SECURITY_TOKEN,
         "private_key": key.private_pem,
+        "refresh_token": FIRST_REFRESH_TOKEN,
     }
 
 
@@ -128,4 +172,5 @@ class OrgStore:
         self.org.cursors.clear()
         self.org.locks.clear()
         self.org.usage.clear()
+        self.org.sessions.restore_refresh()
         self.org.store.reset(seed=seed)

@@ -84,6 +84,7 @@ async def create_job(call: Call) -> Answer:
         key=key,
     )
     call.org.classic_jobs[job.id] = job
+    call.org.keep_classic(job)
     return _job_answer(call, job, status=201)
 
 
@@ -122,6 +123,7 @@ async def change_job(call: Call) -> Answer:
     if job.state != "Open":
         raise ApiError(400, "InvalidJobState", f"Closing already {job.state} Job not allowed")
     job.state = state
+    call.org.keep_classic(job)
     return _job_answer(call, job)
 
 
@@ -139,6 +141,7 @@ async def add_batch(call: Call) -> Answer:
     call.org.usage.add_batches(1)
     job.batches[batch.id] = batch
     classic.run(call, job, batch)
+    call.org.keep_classic(job)
     fields = job.batch_fields(batch, fresh=True)
     return _answer("batchInfo", fields, as_json=job.content == "JSON", status=201)
 

@@ -87,6 +87,7 @@ def _new_job(call: Call, body: dict[str, Any]) -> Job:
     if body.get("assignmentRuleId"):
         job.extra["assignmentRuleId"] = body["assignmentRuleId"]
     call.org.jobs[job.id] = job
+    call.org.keep(job)
     return job
 
 
@@ -134,6 +135,7 @@ async def upload(call: Call) -> Answer:
     if len(call.raw) > LARGEST_UPLOAD_BYTES:
         raise _bad("INVALIDBATCH", "InvalidBatch : Total size of the job data exceeds 150 MB once encoded", status=413)
     job.raw = call.raw
+    call.org.keep(job)
     return Answer(201)
 
 
@@ -155,6 +157,7 @@ def abort(job: Job, call: Call) -> None:
     if job.state in FINAL:
         raise _bad("INVALIDJOBSTATE", f"Aborting already {job.state} Job not allowed", status=409)
     job.state, job.modified = "Aborted", values.stamp(call.org.clock.now())
+    call.org.keep(job)
 
 
 async def status(call: Call) -> Answer:
@@ -171,7 +174,7 @@ async def delete(call: Call) -> Answer:
         raise _bad("INVALIDJOBSTATE", f"Deleting {job.state} Job not allowed", status=409)
     if job.task is not None:
         job.task.cancel()
-    del call.org.jobs[job.id]
+    call.org.forget(job)
     return Answer(204)
 
 

@@ -65,6 +65,7 @@ async def _export(org: Org, job: Job, plan: Plan) -> None:
         await asyncio.sleep(0)
     job.outcome = "JobComplete"
     job.modified = values.stamp(org.clock.now())
+    org.keep(job)
 
 
 def csv_value(value: Any, kind: str) -> str:
@@ -109,7 +110,7 @@ async def change(call: Call) -> Answer:
 
 async def delete(call: Call) -> Answer:
     """DELETE /jobs/query/{id}."""
-    del call.org.jobs[bulk2.find(call, query=True).id]
+    call.org.forget(bulk2.find(call, query=True))
     return Answer(204)
 
 

@@ -9,7 +9,7 @@ from simulators.salesforce import ids
 from simulators.salesforce.call import Answer, Call, Route
 from simulators.salesforce.duplicates import Duplicates, check_duplicates
 from simulators.salesforce.errors import ApiError, RowError, not_found
-from simulators.salesforce.payload import Record, json_batch, upsert_key
+from simulators.salesforce.payload import Record, attributes_of, json_batch, upsert_key
 from simulators.salesforce.schema import Field, SObject
 from simulators.salesforce.sobjects import item_of, record_of
 from simulators.salesforce.work import Batch
@@ -76,7 +76,7 @@ def _runs(call: Call, records: list[Record], *, item: SObject | None) -> list[tu
 
 
 def _type_of(record: Record) -> str:
-    name = (record.get("attributes") or {}).get("type")
+    name = attributes_of(record).get("type")
     if not name:
         raise ApiError(400, "INVALID_INPUT", "every record needs attributes with its type")
     return str(name)

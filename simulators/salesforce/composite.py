@@ -11,7 +11,7 @@ import msgspec
 from simulators.salesforce import web
 from simulators.salesforce.call import Answer, Call, Route
 from simulators.salesforce.errors import ApiError, not_found
-from simulators.salesforce.payload import Record, json_batch
+from simulators.salesforce.payload import Record, attributes_of, json_batch
 from simulators.salesforce.schema import Field, SObject
 
 MOST_REQUESTS = 25
@@ -26,24 +26,29 @@ HALTED = "The transaction was rolled back since another operation in the same tr
 async def composite(call: Call) -> Answer:
     """POST /composite: up to 25 dependent requests, one API call."""
     body = call.json_object()
-    requests = _requests(body, "compositeRequest")
+    requests = requests_of(body, "compositeRequest")
     _check_count(requests, urls=[request.get("url", "") for request in requests])
-    all_or_none, db = bool(body.get("allOrNone", False)), call.org.store.db
+    done, _ = await run_together(call, requests, all_or_none=bool(body.get("allOrNone", False)))
+    return Answer(body={"compositeResponse": done})
+
+
+async def run_together(call: Call, requests: list[Record], *, all_or_none: bool) -> tuple[list[dict[str, Any]], bool]:
+    """(answers in order, whether all went well); with ``all_or_none`` one failure undoes everything."""
     done: list[dict[str, Any]] = []
+    db = call.org.store.db
     db.execute("SAVEPOINT composite")
     try:
         for request in requests:
             done.append(await _composite_one(call, request, done=done))
             if all_or_none and _failed(done[-1]):
                 db.execute("ROLLBACK TO composite")
-                done = _halted(requests, culprit=done[-1])
-                break
+                return _halted(requests, culprit=done[-1]), False
     finally:
         db.execute("RELEASE composite")
-    return Answer(body={"compositeResponse": done})
+    return done, not any(_failed(one) for one in done)
 
 
-def _requests(body: dict[str, Any], name: str) -> list[Record]:
+def requests_of(body: dict[str, Any], name: str) -> list[Record]:
     found = body.get(name)
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise ApiError(400, "JSON_PARSER_ERROR", f"{name} must be a list of objects")
@@ -138,7 +143,7 @@ async def _dispatch(call: Call, method: str, url: str, *, body: Any) -> Answer:
 async def batch(call: Call) -> Answer:
     """POST /composite/batch: up to 25 independent requests, each an API call of its own."""
     body = call.json_object()
-    requests = _requests(body, "batchRequests")
+    requests = requests_of(body, "batchRequests")
     _check_count(requests, urls=[])
     call.org.usage.add_call(max(len(requests) - 1, 0))
     results: list[dict[str, Any]] = []
@@ -174,7 +179,7 @@ class _Tree:
         plain = [self._plain(record, parent) for record in records]
         outcome = self.call.org.writer.write(json_batch(item, plain, operation="insert", schema=self.call.org.schema))
         for row, record in enumerate(records):
-            reference = record.get("attributes", {}).get("referenceId")
+            reference = attributes_of(record).get("referenceId")
             if error := outcome.errors.get(row):
                 self.errors.append({"referenceId": reference, "errors": [error.collection()]})
                 continue

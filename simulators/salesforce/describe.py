@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulators.salesforce.schema import NUMBER_TYPES, TEXT_TYPES, Field, Schema, SObject
+from simulators.salesforce.schema import NUMBER_TYPES, TEXT_TYPES, Field, RecordType, Schema, SObject
 
+NO_FEED = {"OpportunityContactRole", "OpportunityLineItem", "CampaignMember", "OrderItem", "CaseComment", "RecordType"}
 SOAP_TYPES = {
     "id": "tns:ID",
     "reference": "tns:ID",
@@ -30,18 +31,14 @@ SCALARS: dict[str, Any] = {
     "associateEntityType": None,
     "associateParentEntity": None,
     "customSetting": False,
-    "deepCloneable": False,
     "deprecatedAndHidden": False,
-    "feedEnabled": True,
     "hasSubtypes": False,
     "isInterface": False,
     "isSubtype": False,
     "layoutable": True,
-    "mruEnabled": True,
     "queryable": True,
     "replicateable": True,
     "retrieveable": True,
-    "searchable": True,
     "triggerable": True,
 }
 
@@ -53,13 +50,17 @@ def scalars(item: SObject, *, data_url: str) -> dict[str, Any]:
     own: dict[str, Any] = {
         "createable": writable,
         "custom": item.name.endswith("__c"),
+        "deepCloneable": item.name == "Opportunity",
         "deletable": writable,
+        "feedEnabled": item.name not in NO_FEED,
         "keyPrefix": item.prefix,
         "label": item.label,
         "labelPlural": item.plural,
         "mergeable": item.name in ("Account", "Contact", "Lead"),
+        "mruEnabled": item.name not in NO_FEED,
         "name": item.name,
-        "undeletable": writable,
+        "searchable": item.name not in NO_FEED,
+        "undeletable": writable and item.name not in NO_FEED,
         "updateable": writable,
         "urls": {
             "compactLayouts": f"{base}/describe/compactLayouts",
@@ -91,8 +92,8 @@ def one(item: SObject, *, data_url: str) -> dict[str, Any]:
         "lookupLayoutable": None,
         "namedLayoutInfos": [],
         "networkScopeFieldName": None,
-        "recordTypeInfos": [_master_record_type(item, data_url=data_url)],
-        "searchLayoutable": True,
+        "recordTypeInfos": _record_types(item, data_url=data_url),
+        "searchLayoutable": item.name not in NO_FEED,
         "sobjectDescribeOption": "FULL",
         "supportedScopes": [{"label": f"All {item.plural}", "name": "everything"}],
     }
@@ -112,18 +113,22 @@ def _child(child: str, lookup: Field) -> dict[str, Any]:
     }
 
 
-def _master_record_type(item: SObject, *, data_url: str) -> dict[str, Any]:
-    key = "012000000000000AAA"
-    return {
-        "active": True,
-        "available": True,
-        "defaultRecordTypeMapping": True,
-        "developerName": "Master",
-        "master": True,
-        "name": "Master",
-        "recordTypeId": key,
-        "urls": {"layout": f"{data_url}/sobjects/{item.name}/describe/layouts/{key}"},
-    }
+def _record_types(item: SObject, *, data_url: str) -> list[dict[str, Any]]:
+    own = [kind.is_default for kind in item.record_types]
+    master = RecordType("012000000000000AAA", "Master", "Master", is_default=not any(own))
+    return [
+        {
+            "active": True,
+            "available": True,
+            "defaultRecordTypeMapping": kind.is_default,
+            "developerName": kind.name,
+            "master": kind is master,
+            "name": kind.label,
+            "recordTypeId": kind.id,
+            "urls": {"layout": f"{data_url}/sobjects/{item.name}/describe/layouts/{kind.id}"},
+        }
+        for kind in [*item.record_types, master]
+    ]
 
 
 # what is the same for everything here; real describes carry it nevertheless
@@ -138,7 +143,6 @@ FIELD: dict[str, Any] = {
     "deprecatedAndHidden": False,
     "displayLocationInDecimal": False,
     "encrypted": False,
-    "extraTypeInfo": None,
     "filteredLookupInfo": None,
     "formulaTreatNullNumberAsZero": False,
     "highScaleNumber": False,
@@ -146,7 +150,6 @@ FIELD: dict[str, Any] = {
     "inlineHelpText": None,
     "mask": None,
     "maskType": None,
-    "queryByDistance": False,
     "referenceTargetField": None,
     "relationshipOrder": None,
     "restrictedDelete": False,
@@ -167,41 +170,76 @@ def field(spec: Field, *, item: SObject) -> dict[str, Any]:
         "compoundFieldName": _compound(spec, item),
         "createable": spec.createable,
         "custom": spec.custom,
-        "defaultValue": bool(spec.default) if spec.type == "boolean" else None,
-        "defaultedOnCreate": spec.defaulted or not (spec.createable or _nillable(spec)),
+        "defaultValue": bool(spec.default) if spec.type == "boolean" else spec.default if spec.values else None,
+        "defaultedOnCreate": spec.defaulted or not (spec.createable or _nillable(spec) or _is_person_name(spec)),
         "digits": 9 if spec.type == "int" else 0,
         "externalId": spec.external_id,
-        "filterable": not (address or long_text),
+        "extraTypeInfo": _extra_type(spec, item),
+        "filterable": not long_text,
         "groupable": not (spec.type in (*NUMBER_TYPES, "address", "datetime") or long_text),
         "idLookup": spec.id_lookup or spec.name == "Id",
         "label": spec.label,
         "length": spec.length,
         "name": spec.name,
         "nameField": spec.is_name,
-        "namePointing": len(spec.targets) > 1,
         "nillable": _nillable(spec),
-        "permissionable": spec.createable and not spec.required,
+        "permissionable": _permissionable(spec, item),
         "picklistValues": [_picklist(value, spec) for value in spec.values],
-        "polymorphicForeignKey": len(spec.targets) > 1,
         "precision": spec.precision,
-        "referenceTo": list(spec.targets),
-        "relationshipName": spec.relationship,
+        "queryByDistance": address,
         "restrictedPicklist": spec.restricted,
         "scale": spec.scale,
-        "searchPrefilterable": spec.type == "reference",
         "soapType": SOAP_TYPES.get(spec.type, "xsd:string"),
         "sortable": not (address or (text and long_text)),
         "type": spec.type,
         "unique": spec.unique,
         "updateable": spec.updateable,
     }
-    return dict(sorted((FIELD | own).items()))
+    return dict(sorted((FIELD | own | _lookup(spec)).items()))
+
+
+def _lookup(spec: Field) -> dict[str, Any]:
+    return {
+        "namePointing": len(spec.targets) > 1,
+        "polymorphicForeignKey": len(spec.targets) > 1,
+        "referenceTo": list(spec.targets),
+        "relationshipName": spec.relationship,
+        "searchPrefilterable": bool(spec.targets) and spec.updateable and not spec.required and not _to_setup(spec),
+    }
+
+
+PARTS = ("Street", "City", "State", "PostalCode", "Country", "Latitude", "Longitude", "GeocodeAccuracy")
+PERSON_NAMES = ("Name", "FirstName", "LastName", "Salutation")
 
 
 def _nillable(spec: Field) -> bool:
     system = ("Id", "IsDeleted", "OwnerId", "CreatedById", "CreatedDate", "LastModifiedById", "LastModifiedDate")
     always = spec.name in (*system, "SystemModstamp") or spec.auto_number
-    return not (spec.required or spec.type == "boolean" or always)
+    return not (spec.required or spec.type == "boolean" or always or _is_person_name(spec) or spec.default_status)
+
+
+def _is_person_name(spec: Field) -> bool:
+    return spec.is_name and spec.formula is not None
+
+
+def _to_setup(spec: Field) -> bool:
+    """A lookup to people or record types, which field level security leaves alone."""
+    return spec.targets in (("User",), ("RecordType",))
+
+
+def _extra_type(spec: Field, item: SObject) -> str | None:
+    if spec.name in PERSON_NAMES and any(_is_person_name(one) for one in item.fields.values()):
+        return "personname"
+    return "plaintextarea" if spec.type == "textarea" else None
+
+
+def _permissionable(spec: Field, item: SObject) -> bool:
+    """Whether field level security applies: not to names, owners, statuses and what is fixed by nature."""
+    if spec.type == "address":
+        return True
+    person = spec.name in PERSON_NAMES and _extra_type(spec, item) is not None
+    open_field = spec.createable and spec.updateable and not spec.required
+    return open_field and not (person or _to_setup(spec) or spec.default_status)
 
 
 def _compound(spec: Field, item: SObject) -> str | None:
@@ -209,9 +247,7 @@ def _compound(spec: Field, item: SObject) -> str | None:
         return "Name"
     for whole in item.fields.values():
         start = whole.name.removesuffix("Address")
-        parts = {
-            f"{start}{part}" for part in ("Street", "City", "State", "PostalCode", "Country", "Latitude", "Longitude")
-        }
+        parts = {f"{start}{part}" for part in PARTS}
         if whole.type == "address" and spec.name in parts:
             return whole.name
     return None

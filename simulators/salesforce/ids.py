@@ -46,6 +46,14 @@ def make(prefix: str, number: int) -> str:
     return short + checksum(short)
 
 
+def number(key: str) -> int:
+    """The running number of an id that ``make`` or ``block`` gave."""
+    found = 0
+    for letter in key[6:15]:
+        found = found * 62 + DIGITS.index(letter)
+    return found
+
+
 def block(prefix: str, start: int, count: int) -> list[str]:
     """``count`` ids from running number ``start``; a pair of digits at a time, because jobs need millions."""
     found: list[str] = []

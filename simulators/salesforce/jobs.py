@@ -60,18 +60,37 @@ class Job:
         """Start the work in the background; ``work`` is a coroutine."""
         self.state, self.closed_at = "UploadComplete", org.clock.timestamp()
         self.modified = values.stamp(org.clock.now())
+        org.keep(self)
         self.task = asyncio.get_running_loop().create_task(work)
 
     def look(self, org: Org) -> None:
         """One status read: the visible state moves on when latency and number of reads allow it."""
         if self.state in (*FINAL, "Open"):
             return
+        before = self.state
         self.polls += 1
         due = org.clock.timestamp() >= self.closed_at + org.settings["job_latency_ms"] / 1000
         if self.outcome and due and self.polls >= org.settings["job_min_polls"]:
             self.state = self.outcome
         elif self.polls > 1 or self.processed:
             self.state = "InProgress"
+        if self.state != before:
+            org.keep(self)
+
+
+def resume(org: Org) -> None:
+    """After a restart: take up the kept jobs; unfinished work begins again, except inserts, which would double."""
+    if org.store.state is None:
+        return
+    org.classic_jobs |= {job.id: job for job in org.store.state.jobs("classic", schema=org.schema)}
+    for job in org.store.state.jobs("modern", schema=org.schema):
+        org.jobs[job.id] = job
+        if job.outcome or job.state in (*FINAL, "Open"):
+            continue
+        if job.operation == "insert" or job.raw is None:
+            job.outcome, job.error = "Failed", "InternalServerError : interrupted by a restart"
+        else:
+            job.begin(org, ingest(org, job))
 
 
 async def ingest(org: Org, job: Job) -> None:
@@ -88,9 +107,11 @@ async def ingest(org: Org, job: Job) -> None:
         job.outcome, job.error = "Failed", f"InternalServerError : {error}"
         raise
     finally:
-        job.raw = None
         org.locks.release(job.id)
         job.modified = values.stamp(org.clock.now())
+        if job.outcome:  # a cancelled job keeps its data, so that a restart can begin again
+            job.raw = None
+            org.keep(job)
 
 
 async def _process(org: Org, job: Job) -> None:
@@ -144,8 +165,7 @@ def _report(job: Job, rows: Rows, outcome: Outcome, *, misspelt: list[int]) -> N
     echoes = _spoiled(rows, misspelt, delimiter=delimiter) if misspelt else rows.lines
     flags = {True: f'"{delimiter}"true"{delimiter}', False: f'"{delimiter}"false"{delimiter}'}
     lines = [
-        f'"{key}{flags[created]}{echo}'
-        for key, created, echo in zip(outcome.ids, outcome.created, echoes, strict=True)
+        f'"{key}{flags[created]}{echo}' for key, created, echo in zip(outcome.ids, outcome.created, echoes, strict=True)
     ]
     for row, error in outcome.errors.items():
         reason = csv_file.quoted([outcome.ids[row] or "", error.bulk()], delimiter=delimiter)

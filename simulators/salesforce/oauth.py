@@ -29,17 +29,18 @@ CLIENT_SECRET = "simulated-consumer-secret"
 USERNAME = "integration@commerce-sync.example"
 PASSWORD = "simulated-password"
 SECURITY_TOKEN = "simulatedSecurityToken"
-REFRESH_TOKEN = "5Aep861simulatedRefreshToken"
 LONGEST_ASSERTION_S = 300 + 60  # five minutes, and some for clocks that differ
 GENERIC_HOSTS = ("login.salesforce.com", "test.salesforce.com")
 JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 class DemoKey:
-    """A key pair made at the start, for the JWT flow without configuration."""
+    """A key pair made at the first start, for the JWT flow without configuration."""
 
-    def __init__(self) -> None:
-        self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    def __init__(self, kept: str | None = None) -> None:
+        loaded = serialization.load_pem_private_key(kept.encode(), password=None) if kept else None
+        fresh = loaded if isinstance(loaded, rsa.RSAPrivateKey) else None
+        self._key = fresh or rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     @property
     def private_pem(self) -> str:

@@ -18,11 +18,13 @@ from simulators.salesforce.writes import Writer
 # every switch with its default; POST /_sim/options changes them
 SETTINGS: dict[str, Any] = {
     "session_timeout_s": 7200,
+    "refresh_rotation": False,  # whether every refresh gives a new refresh token and ends the old one
     "password_flow": False,  # new orgs block it
     "soap_login": False,  # new orgs block it, API 65 and later do not have it
     "instance_url": "",  # what token answers name; empty: the address the client used
     "jwt_public_key": "",  # PEM of a key or certificate; empty: the demo key of the ready line
     "daily_api_requests": 100_000,
+    "commit_lag_s": 0,  # records appear with a SystemModstamp this much in the past, as late commits do
     "csv_charset": False,  # whether Bulk CSV answers say charset=UTF-8
     "job_latency_ms": 0,  # simulated time between closing a job and its result
     "job_min_polls": 2,  # status reads before a job may look finished
@@ -51,3 +53,17 @@ class Org:
     jobs: dict[str, Any] = field(default_factory=dict)
     classic_jobs: dict[str, Any] = field(default_factory=dict)
     routes: list[Any] = field(default_factory=list)
+
+    def keep(self, job: Any) -> None:
+        """Write a Bulk 2.0 job into the state file, when there is one."""
+        if self.store.state is not None and job.id in self.jobs:
+            self.store.state.keep_job(job, kind="modern")
+
+    def keep_classic(self, job: Any) -> None:
+        if self.store.state is not None:
+            self.store.state.keep_job(job, kind="classic")
+
+    def forget(self, job: Any) -> None:
+        self.jobs.pop(job.id, None)
+        if self.store.state is not None:
+            self.store.state.drop_job(job.id)

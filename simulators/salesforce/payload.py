@@ -60,8 +60,8 @@ def _relation(batch: Batch, row: int, *, name: str, value: Any, schema: Schema, 
     if value is None:
         value = {}
     named = {key: one for key, one in value.items() if key != "attributes"} if isinstance(value, dict) else {}
-    wanted = value.get("attributes", {}).get("type") if isinstance(value, dict) else None
-    target = schema.objects[wanted if wanted in lookup.targets else lookup.targets[0]]
+    wanted = attributes_of(value).get("type")
+    target = schema.objects[str(wanted) if str(wanted) in lookup.targets else lookup.targets[0]]
     if len(named) != 1:
         message = f"{name}: give exactly one external id field of {target.name}"
         batch.errors.setdefault(row, RowError("INVALID_FIELD", message))
@@ -75,7 +75,16 @@ def _relation(batch: Batch, row: int, *, name: str, value: Any, schema: Schema, 
     parent = parents.setdefault(
         f"{name.lower()}.{target.name}.{key.name}", Parent(lookup, target, key, [ABSENT] * batch.size)
     )
-    parent.values[row] = wanted_value
+    typed, errors = values.from_json(key, [wanted_value])
+    parent.values[row] = typed[0]
+    if errors:
+        batch.errors.setdefault(row, errors[0])
+
+
+def attributes_of(record: Any) -> Record:
+    """The ``attributes`` of a record, empty when it has none that can be read."""
+    found = record.get("attributes") if isinstance(record, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def check_names(item: SObject, record: Record) -> None:

@@ -77,8 +77,14 @@ def _parents(plan: Plan, row: tuple[Any, ...], *, call: Call) -> dict[tuple[str,
     for output, value in zip(plan.outputs, row, strict=True):
         if output.kind == "parent":
             path = output.path[:-1]
-            found[path] = value and {"attributes": attributes(plan.parents[path].name, value, call=call)}
+            found[path] = value and {"attributes": _parent_attributes(plan.parents[path].name, value, call=call)}
     return found
+
+
+def _parent_attributes(kind: str, key: str, *, call: Call) -> dict[str, str]:
+    """A lookup with several targets shows the type Name (unverified) and the address of the real record."""
+    real = call.org.schema.by_prefix[key[:3]].name if kind == "Name" else kind
+    return attributes(real, key, call=call) | {"type": kind}
 
 
 def _place(record: dict[str, Any], path: tuple[str, ...], value: Any, *, present: dict[tuple[str, ...], Any]) -> None:

@@ -5,26 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 STANDARD = Path(__file__).with_name("schema.yaml")
-CUSTOM = Path(__file__).parents[2] / "include" / "salesforce" / "fields.yaml"
 LINE = re.compile(r"^(?P<type>\w+)(?:\((?P<args>[^)]*)\))?(?P<rest>.*)$")
 TEXT_TYPES = {
     "string", "textarea", "phone", "url", "email", "picklist", "multipicklist", "combobox", "encryptedstring",
 }  # fmt: skip
 NUMBER_TYPES = {"double", "currency", "percent"}
-CUSTOM_TYPES = {
-    "Text": "string", "Checkbox": "boolean", "Number": "double", "Currency": "currency", "Percent": "percent",
-    "Date": "date", "DateTime": "datetime", "Email": "email", "Phone": "phone", "Url": "url",
-    "TextArea": "textarea", "LongTextArea": "textarea", "Picklist": "picklist", "Lookup": "reference",
-}  # fmt: skip
-CUSTOM_KEYS = {
-    "object", "field", "type", "length", "precision", "scale", "external_id", "unique", "case_sensitive",
-    "label", "values", "restricted", "required", "reference_to", "relationship", "default",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +51,23 @@ class Field:
         return self.name.endswith("__c")
 
     @property
+    def default_status(self) -> bool:
+        """A Status that is never empty, because the platform fills it."""
+        return self.name == "Status" and self.defaulted
+
+    @property
     def is_key(self) -> bool:
         """Whether an upsert or a relationship column may name it."""
         return self.external_id or self.id_lookup or self.name == "Id"
+
+
+class RecordType(NamedTuple):
+    """A kind of record of one object; ``id`` is that of the RecordType row."""
+
+    id: str
+    name: str
+    label: str
+    is_default: bool
 
 
 @dataclass(slots=True)
@@ -78,6 +82,7 @@ class SObject:
     by_name: dict[str, Field] = field(default_factory=dict)
     by_relationship: dict[str, Field] = field(default_factory=dict)
     children: dict[str, tuple[str, Field]] = field(default_factory=dict)
+    record_types: list[RecordType] = field(default_factory=list)
 
     def find(self, name: str) -> Field | None:
         return self.by_name.get(name.lower())
@@ -109,28 +114,20 @@ class Schema:
                     self.objects[target].children[str(item.children).lower()] = (child.name, item)
 
 
-def load(custom: Path | None = None) -> Schema:
-    """Read the standard objects and the custom fields; raises ValueError with file and field."""
+def standard() -> dict[str, SObject]:
+    """The objects of schema.yaml, by name."""
     raw: dict[str, Any] = yaml.safe_load(STANDARD.read_text())
-    objects = {name: _object(name, spec) for name, spec in raw.items()}
-    path = custom or CUSTOM
-    if path.exists():
-        for entry in yaml.safe_load(path.read_text())["fields"]:
-            item = _custom(entry, path=path)
-            if entry["object"] not in objects:
-                raise ValueError(f"{path}: {entry['object']} is no object here; legal: {', '.join(objects)}")
-            objects[entry["object"]].fields[item.name] = item
-    return Schema(list(objects.values()))
+    return {name: build_object(name, spec) for name, spec in raw.items()}
 
 
-def _object(name: str, spec: dict[str, Any]) -> SObject:
+def build_object(name: str, spec: dict[str, Any]) -> SObject:
     fields = {
-        "Id": Field("Id", "id", _label(name, "Id"), length=18, createable=False, updateable=False, defaulted=True)
+        "Id": Field("Id", "id", label_of(name, "Id"), length=18, createable=False, updateable=False, defaulted=True)
     }
-    fields["IsDeleted"] = _parse("IsDeleted", "boolean readonly")
+    fields["IsDeleted"] = _parse("IsDeleted", "boolean readonly label=Deleted")
     if spec.get("person"):
         computed = "trim(coalesce(FirstName_||_'_','')_||_coalesce(LastName,''))"
-        fields["Name"] = _parse("Name", f"string(121) name formula={computed}")
+        fields["Name"] = _parse("Name", f"string(121) name label=Full_Name formula={computed}")
     fields |= {key: _parse(key, line) for key, line in spec["fields"].items()}
     if spec.get("owner"):
         fields["OwnerId"] = _parse("OwnerId", "reference(User) rel=Owner defaulted")
@@ -162,7 +159,7 @@ def _parse(name: str, line: str) -> Field:
     closed = "readonly" in flags or "autonumber" in flags or formula is not None or kind == "address"
     return Field(
         name=name,
-        label=_label("", name),
+        label=options["label"].replace("_", " ") if "label" in options else label_of("", name),
         type=kind,
         **_size(kind, args),
         required="required" in flags,
@@ -172,7 +169,9 @@ def _parse(name: str, line: str) -> Field:
         default=None if formula else _default(kind, options.get("default")),
         is_name="name" in flags,
         id_lookup="idlookup" in flags,
+        case_sensitive="exact" in flags,
         auto_number="autonumber" in flags,
+        restricted="restricted" in flags,
         values=tuple(values.split("|")) if values else (),
         targets=tuple(args.split("|")) if kind == "reference" else (),
         relationship=options.get("rel"),
@@ -202,38 +201,9 @@ def _default(kind: str, text: str | None) -> Any:
     return text.replace("_", " ") if kind == "picklist" and not locale else text
 
 
-def _label(owner: str, name: str) -> str:
+def label_of(owner: str, name: str) -> str:
     if name == "Id":
         return f"{owner} ID".strip()
     bare = name.removesuffix("__c").replace("_", " ")
     bare = bare[:-2] + " ID" if bare.endswith("Id") and len(bare) > 2 else bare
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", bare)
-
-
-def _custom(entry: dict[str, Any], *, path: Path) -> Field:
-    name = entry.get("field", "?")
-    if unknown := set(entry) - CUSTOM_KEYS:
-        raise ValueError(f"{path}: field {name} has unknown keys {sorted(unknown)}; legal: {sorted(CUSTOM_KEYS)}")
-    if entry.get("type") not in CUSTOM_TYPES:
-        raise ValueError(f"{path}: field {name} has type {entry.get('type')!r}; legal: {', '.join(CUSTOM_TYPES)}")
-    kind = CUSTOM_TYPES[entry["type"]]
-    target = entry.get("reference_to")
-    return Field(
-        name=name,
-        label=entry.get("label") or _label("", name),
-        type=kind,
-        length=18 if kind == "reference" else entry.get("length", 255 if kind in TEXT_TYPES else 0),
-        precision=entry.get("precision", 18 if kind in NUMBER_TYPES else 0),
-        scale=entry.get("scale", 0),
-        required=entry.get("required", False),
-        defaulted=kind == "boolean",
-        default=int(bool(entry.get("default", False))) if kind == "boolean" else entry.get("default"),
-        external_id=entry.get("external_id", False),
-        id_lookup=entry.get("external_id", False),
-        unique=entry.get("unique", False),
-        case_sensitive=entry.get("case_sensitive", False),
-        restricted=entry.get("restricted", False),
-        values=tuple(entry.get("values", ())),
-        targets=(target,) if target else (),
-        relationship=entry.get("relationship", name.replace("__c", "__r")) if target else None,
-    )

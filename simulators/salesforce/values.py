@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime
-from itertools import repeat
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from itertools import repeat
 from typing import Any, Final
 
 from simulators.salesforce import ids

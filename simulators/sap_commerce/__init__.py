@@ -11,6 +11,8 @@ from simulators.clock import Clock
 from simulators.faults import Faults
 from simulators.sap_commerce.far_side import FarSide
 from simulators.sap_commerce.oauth import Tokens
+from simulators.sap_commerce.occ.routes import add_occ_routes
+from simulators.sap_commerce.outbound import OUTBOUND_SETTINGS, build_outbound
 from simulators.sap_commerce.page_faults import ACTIONS
 from simulators.sap_commerce.reading import Reader
 from simulators.sap_commerce.schema import Schemas
@@ -33,6 +35,9 @@ SETTINGS: dict[str, Any] = {
     "success_payload_retention": False,
     "error_payload_retention": False,
     "return_touches_order": False,
+    "access_rights": False,
+    "password_grant": False,
+    **OUTBOUND_SETTINGS,
 }
 
 
@@ -48,7 +53,13 @@ def build(*, clock: Clock, faults: Faults, options: Options) -> System:
     far_side = FarSide(store, options=options, schemas=schemas, tokens=tokens, page_faults=reader.page_faults)
     app = new_application()
     service.add_routes(app)
-    far_side.add_routes(app)
+    add_occ_routes(app, store=store, tokens=tokens)
+    outbound = build_outbound(store, schemas=schemas, settings=settings, faults=faults)
+    app.cleanup_ctx.append(outbound.clockwork.context)
+    far_side.on_reset.append(outbound.clockwork.clear)
+    if options.control:
+        far_side.add_routes(app)
+        outbound.control.add_routes(app)
     faults.at_once["expire_tokens"] = lambda _spec: tokens.clear()
     faults.on_request["deadlock"] = lambda _rule, _request: deadlock_reply()
     faults.standing |= ACTIONS
@@ -62,4 +73,6 @@ def _credentials(url: str) -> dict[str, Any]:
         "password": "nimda",
         "client_id": "integration_client",
         "client_secret": "secret",
+        "occ_client_id": "trusted_client",
+        "occ_client_secret": "secret",
     }

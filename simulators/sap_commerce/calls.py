@@ -32,6 +32,8 @@ class Call:
     @property
     def wants_json(self) -> bool:
         accept = self.headers.get("Accept", "")
+        if "$format=" in self.query:
+            return "$format=json" in self.query
         return "json" in accept or not ("xml" in accept or "atom" in accept)
 
 

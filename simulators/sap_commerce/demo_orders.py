@@ -12,6 +12,7 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from simulators.clock import Clock
+from simulators.sap_commerce.demo_shop import load_shop
 from simulators.sap_commerce.records import Records
 from simulators.sap_commerce.seeding import definitions_mark, new_store
 from simulators.sap_commerce.store import Store
@@ -19,7 +20,7 @@ from simulators.seed.journey import Journey
 from simulators.seed.people import Company, Person, companies, person
 from simulators.system import Options
 
-SEED_FORMAT = 1  # raise it when the seed's content changes: kept databases are then built anew
+SEED_FORMAT = 2  # raise it when the seed's content changes: kept databases are then built anew
 
 
 def demo_database(options: Options, *, empty: Store, clock: Clock) -> sqlite3.Connection:
@@ -56,7 +57,9 @@ def build_demo(*, scale: str, today: date, empty: Store, clock: Clock) -> Store:
     journey = Journey(scale=scale, yesterday=today - timedelta(days=1))
     with store.transaction():
         _drop_indexes(store, "OrderEntry", "Order", "Product")
-        Loader(store, Records(store), journey).load()
+        loader = Loader(store, Records(store), journey)
+        loader.load()
+        load_shop(loader, today=today)
         _create_indexes(store)
     journey.close()
     store.forget_numbers()
@@ -140,20 +143,20 @@ class Loader:
         version = self.records.reference("CatalogVersion", "Online|Default")
         piece = self.records.reference("Unit", "pieces")
         approved = self.records.reference("ArticleApprovalStatus", "approved")
-        product, category = self._pk("Product", "b.number"), self._pk("Category", "c.number")
-        self._insert(
+        product, category = self.pk("Product", "b.number"), self.pk("Category", "c.number")
+        self.insert(
             "Category",
             "pk, itemtype, creationtime, modifiedtime, code, catalogVersion, name",
-            f"SELECT {category}, 'Category', {self._now()}, {self._now()}, code, {version},"
+            f"SELECT {category}, 'Category', {self.now()}, {self.now()}, code, {version},"
             " json_object('en', category) FROM categories c ORDER BY number",
         )
-        self._insert(
+        self.insert(
             "Product",
             "pk, itemtype, creationtime, modifiedtime, code, catalogVersion, name, unit, approvalStatus",
-            f"SELECT {product}, 'Product', {self._now()}, {self._now()}, product_id::VARCHAR, {version},"
+            f"SELECT {product}, 'Product', {self.now()}, {self.now()}, product_id::VARCHAR, {version},"
             f" json_object('en', name), {piece}, {approved} FROM bought b ORDER BY number",
         )
-        self._insert(
+        self.insert(
             "links",
             "relation, source, target, position",
             f"SELECT 'Product.supercategories', {product}, {category}, 0"
@@ -166,25 +169,25 @@ class Loader:
         pks = {code: self.records.reference("OrderStatus", code) for code in codes}
         cases = " ".join(f"WHEN '{code}' THEN {pk}" for code, pk in pks.items())
         status = f"CASE status {cases} END"
-        self._insert(
+        self.insert(
             "Order",
             'pk, itemtype, creationtime, modifiedtime, code, date, user, unit, status, currency, "totalPrice",'
             " subtotal, totalDiscounts, deliveryCost, net, calculated",
-            f"SELECT {self._pk('Order', 'b.number')}, 'Order', ordered_ms, modified_ms, basket_id::VARCHAR, ordered_ms,"
+            f"SELECT {self.pk('Order', 'b.number')}, 'Order', ordered_ms, modified_ms, basket_id::VARCHAR, ordered_ms,"
             f" c.number, u.number, {status}, {dollar}, total_cents / 100::DOUBLE,"
             " total_cents / 100::DOUBLE, 0::DOUBLE, 0::DOUBLE, 0, 1"
             " FROM baskets b JOIN customer_pks c ON c.id = household_id"
             " LEFT JOIN unit_pks u ON u.id = household_id ORDER BY b.number",
         )
         piece = self.records.reference("Unit", "pieces")
-        self._insert(
+        self.insert(
             "OrderEntry",
             'pk, itemtype, creationtime, modifiedtime, "order", entryNumber, quantity, basePrice, totalPrice,'
             " product, unit, calculated, giveAway, rejected",
-            f"SELECT {self._pk('OrderEntry', 'l.number')}, 'OrderEntry', modified_ms, modified_ms,"
-            f" {self._pk('Order', 'l.basket_number')}, entry_number, quantity,"
+            f"SELECT {self.pk('OrderEntry', 'l.number')}, 'OrderEntry', modified_ms, modified_ms,"
+            f" {self.pk('Order', 'l.basket_number')}, entry_number, quantity,"
             f" round(cents / quantity) / 100::DOUBLE, cents / 100::DOUBLE,"
-            f" {self._pk('Product', 'b.number')}, {piece}, 1, 0, 0"
+            f" {self.pk('Product', 'b.number')}, {piece}, 1, 0, 0"
             " FROM lines l JOIN bought b USING (product_id) ORDER BY l.number",
         )
 
@@ -192,35 +195,36 @@ class Loader:
         """A returned order gives back its first entry, one to ten days later."""
         status = self.records.reference("ReturnStatus", "COMPLETED")
         dollar = self.records.reference("Currency", "USD")
-        request = self._pk("ReturnRequest", "b.number")
+        request = self.pk("ReturnRequest", "b.number")
         days = "(b.modified_ms + (b.spread % 10 + 1) * 86400000)"
-        self._insert(
+        self.insert(
             "ReturnRequest",
             'pk, itemtype, creationtime, modifiedtime, code, RMA, "order", status, currency',
             f"SELECT {request}, 'ReturnRequest', {days}, {days}, 'R' || basket_id, 'RMA' || basket_id,"
-            f" {self._pk('Order', 'b.number')}, {status}, {dollar} FROM baskets b WHERE is_returned ORDER BY number",
+            f" {self.pk('Order', 'b.number')}, {status}, {dollar} FROM baskets b WHERE is_returned ORDER BY number",
         )
-        self._insert(
+        self.insert(
             "RefundEntry",
             "pk, itemtype, creationtime, modifiedtime, returnRequest, orderEntry, expectedQuantity,"
             " receivedQuantity, amount",
-            f"SELECT {self._pk('RefundEntry', 'b.number')}, 'RefundEntry', {days}, {days}, {request},"
-            f" {self._pk('OrderEntry', 'l.number')}, quantity, quantity, (cents / 100::DOUBLE)::DECIMAL(18, 2)::VARCHAR"
+            f"SELECT {self.pk('RefundEntry', 'b.number')}, 'RefundEntry', {days}, {days}, {request},"
+            f" {self.pk('OrderEntry', 'l.number')}, quantity, quantity, (cents / 100::DOUBLE)::DECIMAL(18, 2)::VARCHAR"
             " FROM baskets b JOIN lines l ON l.basket_number = b.number AND entry_number = 0"
             " WHERE b.is_returned ORDER BY b.number",
         )
 
-    def _insert(self, table: str, columns: str, sql: str) -> None:
+    def insert(self, table: str, columns: str, sql: str) -> None:
+        """Put the rows of a query over the journey into a table."""
         width = columns.count(",") + 1
         statement = f'INSERT INTO "{table}" ({columns}) VALUES ({", ".join("?" * width)})'
         for chunk in self.journey.rows(sql):
             self.store.db.executemany(statement, chunk)
         self.store.version += 1
 
-    def _now(self) -> int:
+    def now(self) -> int:
         return self.store.now_ms()
 
-    def _pk(self, table: str, number: str) -> str:
+    def pk(self, table: str, number: str) -> str:
         """SQL for the pk of the n-th seeded item of a table; the first call fixes where they begin."""
         if table not in self.first:
             self.first[table] = self.store.new_pk(table)

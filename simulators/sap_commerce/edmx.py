@@ -58,6 +58,7 @@ def _entity(service: IntegrationObject, item: Item) -> str:
         raise bad_request("invalid_key_definition", message)
     text = f"<EntityType Name={quoteattr(item.code)}>{_KEY.format(quoteattr('integrationKey'))}"
     text += "".join(_property(p) for p in item.properties)
+    text += "".join(f'<Property Name="{v.name}" Nullable="true" Type="{v.edm}"/>' for v in item.virtual.values())
     text += f'<Property Name="integrationKey" Nullable="false" Type="Edm.String" s:Alias={quoteattr(alias)}/>'
     text += "".join(_navigation(item, n) for n in item.navigations)
     if item.localized:

@@ -30,7 +30,7 @@ class ODataError(Exception):
             f'<?xml version="1.0" encoding="UTF-8"?><error xmlns="{_METADATA_NAMESPACE}">'
             f'<code>{escape(self.code)}</code><message xml:lang="en">{escape(self.message)}</message>'
             f"{inner}</error>"
-        ).encode()
+        ).encode("utf-8", "replace")
 
 
 def bad_request(code: str, message: str, *, innererror: str | None = None) -> ODataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from aiohttp import web
@@ -27,10 +28,12 @@ class FarSide:
         self._store, self._options, self._tokens, self._page_faults = store, options, tokens, page_faults
         self._schemas = schemas
         self._records = Records(store)
+        self.on_reset: list[Callable[[], None]] = []
         self._empty = essential_store(clock=store.clock)
         self._started = False
 
     def add_routes(self, app: web.Application) -> None:
+        """The control actions of this system; only called when the control API is switched on."""
         app.router.add_post("/_sim/mutate", self.mutate)
         app.router.add_get("/_sim/dump/orders", self.dump_orders)
 
@@ -38,6 +41,8 @@ class FarSide:
         """Back to a seed; the first reset of a process keeps what a state folder already holds."""
         self._tokens.clear()
         self._page_faults.clear()
+        for forget in self.on_reset:
+            forget()
         mark = [seed, self._options.scale if seed == "demo" else "", definitions_mark()]
         if not self._started and self._kept() == mark:
             self._started = True

@@ -28,6 +28,10 @@ _METADATA = {_ADMIN, "integrationcreategroup", "integrationviewgroup"}
 _SERVICES = {
     "IntegrationService": ({_ADMIN}, {"integrationservicegroup"}),
     "InboundIntegrationMonitoring": ({"integrationmonitoringgroup"},),
+    "OutboundIntegrationMonitoring": ({"integrationmonitoringgroup"},),
+    "OutboundChannelConfig": ({_ADMIN}, {"outboundsyncgroup"}),
+    "WebhookService": ({_ADMIN}, {"webhookservicegroup"}),
+    "ScriptService": ({_ADMIN}, {"scriptservicegroup"}),
 }
 
 
@@ -41,35 +45,37 @@ class Unauthenticated(Exception):
 
 @dataclass(slots=True)
 class Tokens:
-    """Bearer tokens: one per client, the same one until it expires."""
+    """Bearer tokens: one per client (and user, with a password), the same one until it expires."""
 
     store: Store
     clock: Clock
     settings: dict[str, Any]
-    _by_client: dict[str, tuple[str, float]] = field(default_factory=dict)
-    _clients: dict[str, str] = field(default_factory=dict)
+    _by_holder: dict[tuple[str, str | None], tuple[str, float]] = field(default_factory=dict)
+    _holders: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
     def clear(self) -> None:
         """Forget every token: each bearer is a stranger from now on."""
-        self._by_client.clear()
-        self._clients.clear()
+        self._by_holder.clear()
+        self._holders.clear()
 
-    def issue(self, client_id: str) -> tuple[str, int]:
+    def issue(self, client_id: str, uid: str | None = None) -> tuple[str, int]:
         """(token, seconds it will still live)."""
         now = self.clock.timestamp()
-        token, expires = self._by_client.get(client_id, ("", 0.0))
+        holder = (client_id, uid)
+        token, expires = self._by_holder.get(holder, ("", 0.0))
         if expires <= now:
-            self._clients.pop(token, None)
+            self._holders.pop(token, None)
             token, expires = str(uuid.uuid4()), now + float(self.settings["token_lifetime_s"])
-            self._by_client[client_id] = (token, expires)
-            self._clients[token] = client_id
+            self._by_holder[holder] = (token, expires)
+            self._holders[token] = holder
         return token, int(expires - now)
 
-    def client_of(self, token: str) -> str | None:
-        client_id = self._clients.get(token)
-        if client_id is None or self._by_client[client_id][1] <= self.clock.timestamp():
-            return None
-        return client_id
+    def holder_of(self, token: str) -> tuple[str | None, str | None]:
+        """(client, user or None) behind a token that lives; (None, None) for any other."""
+        holder = self._holders.get(token)
+        if holder is None or self._by_holder[holder][1] <= self.clock.timestamp():
+            return None, None
+        return holder
 
     async def endpoint(self, request: web.Request) -> web.Response:
         """POST /authorizationserver/oauth/token."""
@@ -77,15 +83,23 @@ class Tokens:
         grant = str(form.get("grant_type", ""))
         if not grant:
             return _token_error(400, "invalid_request", "Missing grant type")
-        if grant != "client_credentials":
+        grants = ("client_credentials", "password") if self.settings["password_grant"] else ("client_credentials",)
+        if grant not in grants:
             return _token_error(400, "unsupported_grant_type", f"Unsupported grant type: {grant}")
         client_id, secret = _client_credentials(request, form)
         found = self.store.find(self.store.types.subtypes("OAuthClientDetails"), {"clientId": client_id})
         if not found or self.store.value(found[0], "clientSecret") != secret:
             return _token_error(401, "invalid_client", "Bad client credentials")
-        token, left = self.issue(client_id)
+        uid = str(form.get("username", "")) if grant == "password" else None
+        if uid is not None and not self._knows(uid, str(form.get("password", ""))):
+            return _token_error(400, "invalid_grant", "Bad credentials")
+        token, left = self.issue(client_id, uid)
         answer = {"access_token": token, "token_type": "bearer", "expires_in": left, "scope": "basic openid"}
         return web.json_response(answer, headers={"Cache-Control": "no-store"})
+
+    def _knows(self, uid: str, password: str) -> bool:
+        found = self.store.find(self.store.types.subtypes("User"), {"uid": uid})
+        return bool(found and password) and self.store.value(found[0], "password") == password
 
 
 def _client_credentials(request: web.Request, form: dict[str, Any]) -> tuple[str, str]:
@@ -131,7 +145,7 @@ def _bearer_user(header: str, *, tokens: Tokens, store: Store) -> int:
             f'Bearer realm="hybris", error="unauthorized", error_description="{text}"',
             {"error": "unauthorized", "error_description": text},
         )
-    client_id = tokens.client_of(token.strip())
+    client_id, uid = tokens.holder_of(token.strip())
     if client_id is None:
         text = f"Invalid access token: {token.strip()}"
         raise Unauthenticated(
@@ -139,7 +153,12 @@ def _bearer_user(header: str, *, tokens: Tokens, store: Store) -> int:
             {"error": "invalid_token", "error_description": text},
         )
     clients = store.find(["IntegrationClientCredentialsDetails"], {"clientId": client_id})
-    return int(store.value(clients[0], "user"))
+    if uid is None and clients:
+        return int(store.value(clients[0], "user"))
+    employees = store.find(["Employee"], {"uid": uid}) if uid else []
+    if not employees:  # a client without a user of its own, or a customer
+        raise forbidden()
+    return employees[0]
 
 
 def groups_of(user: int, *, store: Store) -> set[str]:
@@ -165,7 +184,7 @@ def authorize(user: int, *, method: str, service: str, metadata: bool, store: St
     for needed in _SERVICES.get(service, ()):
         if not groups & needed:
             raise forbidden()
-    if service == "InboundIntegrationMonitoring":
+    if service.endswith("IntegrationMonitoring"):
         return
     if not groups & (_METADATA if metadata else _ALLOWED.get(method, {_ADMIN})):
         raise forbidden()

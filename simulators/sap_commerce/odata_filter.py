@@ -89,6 +89,9 @@ class Filter:
     def _attribute(self, item: Item, name: str) -> ItemAttribute:
         if name in item.attributes:
             return item.attributes[name]
+        if name in item.virtual:
+            code = "filter_by_virtual_attribute_not_supported"
+            raise bad_request(code, f"Filtering by virtual attribute [{name}] is not supported.")
         if name == "integrationKey" and item is self.item:
             raise bad_request("integration_key_not_supported", "Filtering by [integrationKey] is not supported.")
         raise bad_request("odata_error", f"Invalid filter expression: no property [{name}] in [{item.code}].")
@@ -152,7 +155,8 @@ def literal_value(kind: str, literal: Token, *, name: str) -> Any:
         return float(_string(literal.text))
     if kind in _NUMERIC and literal.kind == "number":
         number = literal.text.rstrip("mMlLdDfF")
-        return int(number) if number.lstrip("-").isdigit() else float(number)
+        whole = int(number) if number.lstrip("-").isdigit() else None
+        return whole if whole is not None and -(2**63) <= whole < 2**63 else float(number)
     if kind == "B" and literal.text in ("true", "false"):
         return int(literal.text == "true")
     if kind == "T" and literal.kind == "date":
@@ -213,6 +217,9 @@ def _order_column(name: str, *, item: Item, joins: Joins) -> str:
         raise bad_request("order_by_nested_attribute_not_supported", f"Ordering by nested [{name}] is not supported.")
     if name == "integrationKey":
         raise bad_request("order_by_integration_key_not_supported", "Ordering by [integrationKey] is not supported.")
+    if name in item.virtual:
+        code = "order_by_virtual_attribute_not_supported"
+        raise bad_request(code, f"Ordering by virtual attribute [{name}] is not supported.")
     if name not in item.attributes:
         raise bad_request("odata_error", f"Invalid order by expression: no property [{name}] in [{item.code}].")
     attribute = item.attributes[name]

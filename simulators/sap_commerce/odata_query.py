@@ -32,6 +32,8 @@ SUPPORTED = {
     "$format",
 }
 _KEPT_LISTS = 16
+_CIRCLES = 2
+_FARTHEST = 2**40  # no collection reaches so far
 # no order is promised without $orderby; "scattered" shows who relies on one
 _UNORDERED = {"pk": "t.pk", "scattered": "(t.pk * 2654435761) % 4294967291, t.pk"}
 
@@ -77,9 +79,9 @@ def _whole(options: dict[str, str], name: str) -> int | None:
     text = options.get(name)
     if text is None:
         return None
-    if not text.isdigit():
+    if not (text.isascii() and text.isdigit()):
         raise bad_request("odata_error", f"URI malformed: value '{text}' of '{name}' is not valid.")
-    return int(text)
+    return min(int(text), _FARTHEST)
 
 
 def _counts(text: str) -> bool:
@@ -98,8 +100,11 @@ def expand_tree(text: str) -> dict[str, Any]:
     return tree
 
 
-def check_expand(tree: dict[str, Any], *, item: Item, service: IntegrationObject) -> None:
-    """Refuse names that are not navigation properties."""
+def check_expand(tree: dict[str, Any], *, item: Item, service: IntegrationObject, above: tuple[str, ...] = ()) -> None:
+    """Refuse names that are not navigation properties, and circles, whose answers would grow without end."""
+    if above.count(item.code) >= _CIRCLES:
+        message = f"[$expand] passes [{item.code}] more than {_CIRCLES} times."
+        raise bad_request("invalid_query_parameter", message)
     for name, below in tree.items():
         if name == "localizedAttributes" and item.localized:
             continue
@@ -107,7 +112,8 @@ def check_expand(tree: dict[str, Any], *, item: Item, service: IntegrationObject
         if attribute is None or attribute.is_property:
             raise bad_request("odata_error", f"Could not find property with name: '{name}'.")
         if attribute.target in service.items:
-            check_expand(below, item=service.items[attribute.target], service=service)
+            target = service.items[attribute.target]
+            check_expand(below, item=target, service=service, above=(*above, item.code))
 
 
 def next_link(query: Query, *, address: str, offset: int) -> str:

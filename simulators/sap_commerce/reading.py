@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import Any
 
 from simulators.faults import Faults
+from simulators.sap_commerce.access import AccessRights
 from simulators.sap_commerce.calls import XML, Call, Reply, Target, parse_path
 from simulators.sap_commerce.edmx import metadata, service_document_json, service_document_xml
 from simulators.sap_commerce.errors import entity_not_found, not_found
@@ -43,6 +44,7 @@ class Reader:
         target = parse_path(path)
         item = item_of(call.service, target.entity_set)
         query = parse_query(call.query)
+        AccessRights(self.store, self.settings, call.user).require_read(item, query.expand, service=call.service)
         if target.key is None:
             return self._of_set(call, item, target=target, query=query)
         pk = self.find(target.key, item=item, service=call.service)
@@ -55,8 +57,17 @@ class Reader:
     def _metadata(self, call: Call) -> Reply:
         code = call.query.partition("&")[0]
         everything = list(call.service.items.values())
+        self._check_metadata(call)
         items = call.service.reachable(code) if code in call.service.items else everything
         return Reply(200, metadata(call.service, items=items).encode(), XML)
+
+    def _check_metadata(self, call: Call) -> None:
+        """A restricted user reads the metadata of what has a root, and only with the right to read it."""
+        rights = AccessRights(self.store, self.settings, call.user)
+        if call.service.root is not None:
+            rights.require("read", call.service.root.type.code)
+        elif rights.enforced:
+            rights.require("read", "Item")
 
     def _of_set(self, call: Call, item: Item, *, target: Target, query: Query) -> Reply:
         pks = self._selections.select(query, item=item, service=call.service, settings=self.settings)
@@ -129,14 +140,16 @@ class Reader:
         if name in ("localizedAttributes", "integrationKey"):
             return self._special(call, item, pk, name=name)
         attribute = item.attributes.get(name)
-        if attribute is None:
+        if attribute is None and name not in item.virtual:
             raise not_found(f"Could not find property with name: '{name}'.")
-        if attribute.is_property:
+        if attribute is None or attribute.is_property:
             entity = json.loads(self.entity(call, item, pk, query=Query()))
             return _json(json.dumps({name: entity[name]}, ensure_ascii=False))
         if attribute.target not in call.service.items:
             entity = json.loads(self.entity(call, item, pk, query=Query(expand={name: {}})))
             return _json(json.dumps(entity[name], ensure_ascii=False))
+        rights = AccessRights(self.store, self.settings, call.user)
+        rights.require_read(call.service.items[attribute.target], query.expand, service=call.service)
         if attribute.many:
             return self._related(call, attribute, pk, query=query)
         return self._referenced(call, attribute, pk, query=query)

@@ -17,8 +17,9 @@ from typing import Any
 from simulators.sap_commerce.keys import in_address, segment
 from simulators.sap_commerce.rows import Joins, json_list
 from simulators.sap_commerce.schema import IntegrationObject, Item, ItemAttribute
+from simulators.sap_commerce.scripts import virtual_value
 from simulators.sap_commerce.store import Store
-from simulators.sap_commerce.values import java_double
+from simulators.sap_commerce.values import epoch_ms, java_double
 
 NAMESPACE = "HybrisCommerceOData"
 _LARGEST_CACHE = 200_000
@@ -172,7 +173,7 @@ class Node:
             f"def render(rows, prefix, fragments):\n    for group, {names} in rows:\n{body}"
             f"        yield group, f'{template}'\n"
         )
-        scope = _scope(null_key)
+        scope = _scope(null_key, self.store)
         exec(compile(source, f"<{self.service.code}.{self.item.code}>", "exec"), scope)  # our own text
         return scope["render"]  # type: ignore[no-any-return]
 
@@ -193,6 +194,9 @@ class Node:
             number = self._place(self._joins.column((prop,)))
             lines.append(f"a{number} = {_JSON[prop.attribute.kind].format(v=f'v{number}')}")
             template += f',"{prop.name}":@a{number}@'
+        for number, virtual in enumerate(self.item.virtual.values()):
+            lines.append(f"a8{number} = virtual({virtual.location!r}, v0, {virtual.edm!r})")
+            template += f',"{virtual.name}":@a8{number}@'
         return template
 
     def _navigation_lines(self, lines: list[str]) -> str:
@@ -228,8 +232,9 @@ class Node:
         return ',"localizedAttributes":{"results":[@a999@]}'
 
 
-def _scope(null_key: str) -> dict[str, Any]:
+def _scope(null_key: str, store: Store) -> dict[str, Any]:
     return {
+        "virtual": lambda location, pk, edm: virtual_text(virtual_value(location, pk, store=store), edm),
         "q": encode_basestring,
         "booleans": _BOOLEANS,
         "double": quoted_double,
@@ -239,6 +244,19 @@ def _scope(null_key: str) -> dict[str, Any]:
         "elements": primitive_elements,
         "languages": localized_elements,
     }
+
+
+def virtual_text(value: Any, edm: str) -> str:
+    """A computed primitive as JSON text: Int64 and Double are strings, dates milliseconds."""
+    if value is None:
+        return "null"
+    if edm == "Edm.DateTime":
+        return f'"/Date({epoch_ms(value)})/"'
+    if edm == "Edm.Double":
+        return quoted_double(float(value))
+    if edm in ("Edm.Boolean", "Edm.Int32"):
+        return json.dumps(value)
+    return encode_basestring(str(value))
 
 
 def primitive_elements(text: str | None) -> str:

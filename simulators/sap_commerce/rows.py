@@ -36,7 +36,8 @@ class Joins:
             before = self._alias(path[:-1])
             alias = f"j{len(self._aliases)}"
             reference = path[-1].attribute
-            table = self._types.get(reference.target).table
+            target = path[-1].target_type or self._types.get(reference.target)  # "owner" may be any Item
+            table = target.table
             self._text += f' LEFT JOIN "{table}" {alias} ON {alias}.pk = {before}."{reference.name}"'
             self._aliases[names] = alias
         return self._aliases[names]

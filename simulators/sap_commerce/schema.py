@@ -24,6 +24,16 @@ EDM_TYPES = {
 }
 
 
+_JAVA_TYPES = {
+    "java.lang.String": "Edm.String",
+    "java.lang.Boolean": "Edm.Boolean",
+    "java.lang.Integer": "Edm.Int32",
+    "java.lang.Long": "Edm.Int64",
+    "java.lang.Double": "Edm.Double",
+    "java.util.Date": "Edm.DateTime",
+}
+
+
 @dataclass(slots=True)
 class ItemAttribute:
     """One alias of an integration object item. ``target`` is the item it returns, if any."""
@@ -33,6 +43,7 @@ class ItemAttribute:
     target: str = ""
     unique: bool = False
     auto_create: bool = False
+    target_type: ItemType | None = None
 
     @property
     def is_property(self) -> bool:
@@ -56,6 +67,15 @@ class ItemAttribute:
         return self.attribute.part_of
 
 
+@dataclass(frozen=True, slots=True)
+class VirtualAttribute:
+    """A read-only value that a registered callable computes; ``script`` is the code of its Script."""
+
+    name: str
+    location: str
+    edm: str
+
+
 @dataclass(slots=True)
 class Item:
     """One entity type of a service."""
@@ -65,6 +85,7 @@ class Item:
     root: bool
     match: str | None
     attributes: dict[str, ItemAttribute] = field(default_factory=dict)
+    virtual: dict[str, VirtualAttribute] = field(default_factory=dict)
 
     @property
     def entity_set(self) -> str:
@@ -186,7 +207,12 @@ class Schemas:
         authentication = None
         if channel:
             authentication = store.value(store.value(channel[0], "authenticationType"), "code")
-        return IntegrationObject(code, {item.code: item for item in items}, authentication)
+        by_code = {item.code: item for item in items}
+        for item in items:
+            for attribute in item.attributes.values():
+                target = by_code.get(attribute.target)
+                attribute.target_type = target.type if target else None
+        return IntegrationObject(code, by_code, authentication)
 
     def _item(self, pk: int) -> Item:
         store = self._store
@@ -202,7 +228,18 @@ class Schemas:
         for attribute_pk in store.collection(pk, owner):
             attribute = self._attribute(item, attribute_pk)
             item.attributes[attribute.name] = attribute
+        computed = store.types.get("IntegrationObjectItem").attributes["virtualAttributes"]
+        for virtual_pk in store.collection(pk, computed):
+            virtual = self._virtual(virtual_pk)
+            item.virtual[virtual.name] = virtual
         return item
+
+    def _virtual(self, pk: int) -> VirtualAttribute:
+        value = self._store.value
+        descriptor = value(pk, "retrievalDescriptor")
+        kind = value(value(descriptor, "type"), "code") or "java.lang.String"
+        location = value(descriptor, "logicLocation") or ""
+        return VirtualAttribute(value(pk, "attributeName"), location, _JAVA_TYPES.get(kind, "Edm.String"))
 
     def _attribute(self, item: Item, pk: int) -> ItemAttribute:
         store = self._store

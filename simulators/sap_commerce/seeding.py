@@ -12,7 +12,7 @@ from simulators.sap_commerce.store import Store
 from simulators.sap_commerce.types import DECLARATIONS, commerce_types
 
 ESSENTIAL = Path(__file__).with_name("essential.impex")
-INTEGRATION_OBJECTS = Path(__file__).parents[2] / "include" / "sap_commerce" / "integration_objects.impex"
+INTEGRATION_OBJECTS = sorted((Path(__file__).parents[2] / "include" / "sap_commerce").glob("*.impex"))
 
 
 def new_store(path: str, *, clock: Clock) -> Store:
@@ -28,7 +28,8 @@ def essential_store(*, clock: Clock) -> Store:
         _load_types(store)
         records = Records(store)
         load_impex(ESSENTIAL, records=records)
-        load_impex(INTEGRATION_OBJECTS, records=records)
+        for path in INTEGRATION_OBJECTS:
+            load_impex(path, records=records)
     return store
 
 
@@ -46,6 +47,6 @@ def _load_types(store: Store) -> None:
 def definitions_mark() -> str:
     """A short mark of everything a seed is built from; databases kept under another mark are stale."""
     digest = hashlib.sha256()
-    for path in (ESSENTIAL, INTEGRATION_OBJECTS, DECLARATIONS):
+    for path in (ESSENTIAL, *INTEGRATION_OBJECTS, DECLARATIONS):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]

@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import web
 
+from simulators.sap_commerce.atom import as_atom
 from simulators.sap_commerce.batch import Part, answer_batch, parse_batch
 from simulators.sap_commerce.calls import JSON, Call, Reply, refusal
 from simulators.sap_commerce.errors import ODataError, bad_request, not_allowed
@@ -52,6 +53,8 @@ class Service:
             return web.json_response(error.body, status=401, headers=headers)
         except ODataError as error:
             reply = refusal(error, as_json=as_json)
+        except (OverflowError, UnicodeError, RecursionError) as error:  # what no store and no stack can hold
+            reply = refusal(bad_request("odata_error", f"The request cannot be read: {error}"), as_json=as_json)
         headers = {"DataServiceVersion": "2.0", **reply.headers, "Content-Type": reply.content_type}
         if not reply.body:
             headers.pop("Content-Type")
@@ -114,8 +117,8 @@ class Service:
 
     def _applied(self, call: Call) -> Reply:
         try:
-            return self.editor.apply(call)
-        except (TypeError, KeyError, AttributeError) as error:
+            return _readable(self.editor.apply(call), call)
+        except (TypeError, KeyError, AttributeError, OverflowError, UnicodeError, RecursionError) as error:
             raise bad_request("odata_error", f"The payload does not fit the EDMX: {error!r}") from error
 
     def _batch(self, call: Call) -> Reply:
@@ -154,7 +157,7 @@ class Service:
 
     def _retrieved(self, call: Call) -> list[Reply] | ODataError:
         try:
-            return [self.reader.answer(call)]
+            return [_readable(self.reader.answer(call), call)]
         except ODataError as error:
             return error
 
@@ -175,9 +178,9 @@ class Service:
 
 
 def _readable(reply: Reply, call: Call) -> Reply:
-    """Entities are written as JSON only; who accepts nothing but Atom is told so."""
+    """Entities in the form the caller asks for: JSON, or Atom."""
     if reply.content_type == JSON and reply.body and not call.wants_json:
-        raise ODataError(406, "not_acceptable", "This simulator writes entities as application/json only.")
+        return as_atom(reply, service=call.service, base=call.base)
     return reply
 
 

@@ -11,21 +11,47 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from simulators.clock import Clock
 from simulators.sap_commerce.types import Attribute, TypeSystem
 
 _COLUMN_TYPES = {"B": "INTEGER", "I": "INTEGER", "Lg": "INTEGER", "D": "REAL", "T": "INTEGER", "ref": "INTEGER"}
-_UNINDEXED_TIMES = {"OrderEntry", "CartEntry", "QuoteEntry", "RefundEntry", "EnumerationValue"}
+_UNINDEXED_TIMES = {"OrderEntry", "CartEntry", "QuoteEntry", "RefundEntry", "EnumerationValue", "ItemVersionMarker"}
 _TABLE_BITS = 8
 _DEFINING = {
     "IntegrationObject",
     "IntegrationObjectItem",
     "IntegrationObjectItemAttribute",
     "InboundChannelConfiguration",
+    "IntegrationObjectItemVirtualAttribute",
+    "IntegrationObjectVirtualAttributeDescriptor",
+    "Script",
+    "WebhookConfiguration",
     "EnumerationValue",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """One committed change of an item; ``kept`` is what the observer wanted to keep of a deleted one."""
+
+    kind: str  # created, updated, deleted
+    pk: int
+    itemtype: str
+    kept: Any = None
+
+
+class Observer(Protocol):
+    """Who wants to know what was saved; asked only while ``active``."""
+
+    @property
+    def active(self) -> bool: ...
+
+    def deleting(self, pk: int, itemtype: str) -> Any: ...
+
+    def saved(self, changes: list[Saved]) -> None: ...
 
 
 class Store:
@@ -43,6 +69,8 @@ class Store:
         self.definitions = 0  # grows when integration objects may have changed
         self._last: dict[str, int] = {}
         self._depth = 0
+        self.observer: Observer | None = None
+        self._saved: list[Saved] = []
 
     def close(self) -> None:
         self.db.close()
@@ -100,17 +128,33 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """All or nothing; may be nested."""
         self._depth += 1
-        name = f"s{self._depth}"
+        name, known = f"s{self._depth}", len(self._saved)
         self.db.execute(f"SAVEPOINT {name}")
         try:
             yield
         except BaseException:
             self.db.execute(f"ROLLBACK TO {name}")
             self._changed("IntegrationObject")
+            del self._saved[known:]
             raise
         finally:
             self.db.execute(f"RELEASE {name}")
             self._depth -= 1
+            self._announce()
+
+    def _note(self, kind: str, pk: int, itemtype: str, kept: Any = None) -> None:
+        self._saved.append(Saved(kind, pk, itemtype, kept))
+        self._announce()
+
+    def _announce(self) -> None:
+        """Tell the observer what was saved, once nothing can be rolled back any more."""
+        if self._depth == 0 and self._saved and self.observer is not None:
+            changes, self._saved = self._saved, []
+            self.observer.saved(changes)
+
+    @property
+    def _observed(self) -> bool:
+        return self.observer is not None and self.observer.active
 
     def now_ms(self) -> int:
         return int(self.clock.timestamp() * 1000)
@@ -137,7 +181,9 @@ class Store:
         names = ", ".join(f'"{name}"' for name in row)
         marks = ", ".join("?" * (len(row) + 2))
         self.db.execute(f'INSERT INTO "{table}" (pk, itemtype, {names}) VALUES ({marks})', (pk, code, *row.values()))
-        self.version += 1
+        self._changed(table)
+        if self._observed:
+            self._note("created", pk, code)
         return pk
 
     def update(self, pk: int, values: dict[str, Any]) -> None:
@@ -146,10 +192,13 @@ class Store:
         sets = ", ".join(f'"{name}" = ?' for name in row)
         self.db.execute(f'UPDATE "{self.table_of(pk)}" SET {sets} WHERE pk = ?', (*row.values(), pk))
         self._changed(self.table_of(pk))
+        if self._observed:
+            self._note("updated", pk, self.itemtype(pk))
 
     def delete(self, pk: int) -> None:
         """Remove an item and what is part of it; references to it read as null afterwards."""
         item_type = self.types.get(self.itemtype(pk))
+        kept = self.observer.deleting(pk, item_type.code) if self.observer and self._observed else None
         for attribute in item_type.attributes.values():
             if attribute.part_of:
                 for child in self.collection(pk, attribute):
@@ -157,6 +206,8 @@ class Store:
         self.db.execute(f'DELETE FROM "{self.table_of(pk)}" WHERE pk = ?', (pk,))
         self.db.execute("DELETE FROM links WHERE source = ? OR target = ?", (pk, pk))
         self._changed(self.table_of(pk))
+        if self._observed:
+            self._note("deleted", pk, item_type.code, kept)
 
     def itemtype(self, pk: int) -> str:
         """The exact type of an item; LookupError when it is gone."""
@@ -166,7 +217,10 @@ class Store:
         code: str = found[0]
         return code
 
-    def value(self, pk: int, name: str) -> Any:
+    def value(self, pk: int | None, name: str) -> Any:
+        """One column of an item; None when there is no such item."""
+        if pk is None:
+            return None
         found = self.db.execute(f'SELECT "{name}" FROM "{self.table_of(pk)}" WHERE pk = ?', (pk,)).fetchone()
         return found[0] if found else None
 

@@ -6,16 +6,17 @@ Source: fact sheet sections 2.5, 2.6 and the localization paragraphs there. The 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from simulators.sap_commerce.access import AccessRights
 from simulators.sap_commerce.errors import bad_request
 from simulators.sap_commerce.localized import Localization, localized_values
 from simulators.sap_commerce.records import Records
 from simulators.sap_commerce.render import key_text
 from simulators.sap_commerce.schema import IntegrationObject, Item, ItemAttribute
 from simulators.sap_commerce.store import Store
-from simulators.sap_commerce.values import stored
+from simulators.sap_commerce.values import from_text, stored
 
 Payload = dict[str, Any]
 Enclosing = tuple[tuple[str, int], ...]
@@ -30,6 +31,8 @@ class Writer:
     service: IntegrationObject
     localization: Localization
     replaces: bool = False
+    rights: AccessRights | None = None
+    written: list[tuple[int, bool]] = field(default_factory=list)  # (pk, whether it is new)
 
     def post(self, item: Item, payload: Any) -> int:
         """Create or update the item a payload describes; gives its pk."""
@@ -89,7 +92,7 @@ class Writer:
         if value is None and not attribute.nullable:
             raise bad_request("missing_key", f"Key [{attribute.name}] is required for EntityType [{item.code}].")
         if value is None and attribute.attribute.default is not None and attribute.attribute.kind != "ref":
-            return stored("B", False) if attribute.attribute.kind == "B" else None
+            return from_text(attribute.attribute.kind, attribute.attribute.default)
         return _primitive(attribute, value, item=item)
 
     def _key_reference(self, item: Item, attribute: ItemAttribute, value: Any, enclosing: Enclosing) -> int | None:
@@ -138,7 +141,7 @@ class Writer:
 
     def _check_names(self, item: Item, body: Payload) -> None:
         for name in body:
-            if name not in item.attributes and name not in IGNORED:
+            if name not in item.attributes and name not in IGNORED and name not in item.virtual:
                 raise bad_request(
                     "invalid_property",
                     f"An entity contains [{name}] that is not defined in the Integration Object.",
@@ -208,7 +211,11 @@ class Writer:
                     f" error message [missing values for [{attribute.name}] in model of type {code}].",
                     innererror=self._label(item, body),
                 )
-        return self.store.insert(code, values)
+        if self.rights is not None:
+            self.rights.require("create", code)
+        pk = self.store.insert(code, values)
+        self.written.append((pk, True))
+        return pk
 
     def _infer_references(self, item: Item, body: Payload, values: Payload, enclosing: Enclosing) -> None:
         """Fill key and required references the payload omits with the nearest enclosing item."""
@@ -234,8 +241,11 @@ class Writer:
 
     def _update(self, pk: int, values: Payload, *, touch: bool) -> None:
         changed = {n: v for n, v in values.items() if self.store.value(pk, n) != v}
+        if self.rights is not None and (changed or touch):
+            self.rights.require("change", self.store.itemtype(pk))
         if changed or touch:
             self.store.update(pk, changed)
+            self.written.append((pk, False))
 
     def _collection(self, item: Item, attribute: ItemAttribute, value: Any, *, pk: int, enclosing: Enclosing) -> None:
         if isinstance(value, dict) and "__deferred" in value:

@@ -5,6 +5,7 @@ Source: fact sheet sections 2.4 (JSON value encoding) and 2.5 (dates in bodies, 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,6 +15,7 @@ from typing import Any
 _DATE = re.compile(r"/Date\((-?\d+)([+-]\d+)?\)/$")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?)?(Z|[+-]\d\d:?\d\d)?$")
 _INT32 = 2**31
+_FIRST_MS, _LAST_MS = -62_135_596_800_000, 253_402_300_799_999
 _INT64 = 2**63
 
 
@@ -22,14 +24,21 @@ def epoch_ms(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{value!r} is not a date")
     if isinstance(value, int | float):
-        return int(value)
+        return _in_calendar(value)
     if found := _DATE.match(value):
-        return int(found[1])
+        return _in_calendar(int(found[1]))
     if not _ISO.match(value):
         raise ValueError(f"{value!r} is not a date; expected /Date(milliseconds)/ or ISO 8601")
     moment = datetime.fromisoformat(value)
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(aware.timestamp() * 1000)
+
+
+def _in_calendar(ms: int | float) -> int:
+    """Milliseconds that Edm.DateTime can express: the years 1 to 9999."""
+    if not _FIRST_MS <= ms <= _LAST_MS:
+        raise ValueError(f"{ms} milliseconds is outside the years 1 to 9999")
+    return int(ms)
 
 
 def iso(value: int | None) -> str | None:
@@ -65,7 +74,13 @@ def _integer(value: Any, *, limit: int, text: bool) -> int:
 def _double(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{value!r} is not a number")
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{value!r} is not a finite number")
+    return number
 
 
 def _decimal(value: Any) -> str:
@@ -99,9 +114,9 @@ def from_text(kind: str, text: str) -> Any:
     if kind == "B":
         return int(text.strip().lower() == "true")
     if kind in ("I", "Lg"):
-        return int(text)
+        return _integer(int(text), limit=_INT32 if kind == "I" else _INT64, text=False)
     if kind == "T" and text.lstrip("-").isdigit():
-        return int(text)
+        return _in_calendar(int(text))
     return stored(kind, text)
 
 

@@ -9,16 +9,20 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from simulators.sap_commerce.access import AccessRights
+from simulators.sap_commerce.atom_payload import parse_entry
 from simulators.sap_commerce.calls import Call, Reply, parse_path
 from simulators.sap_commerce.errors import ODataError, bad_request, entity_not_found, not_allowed
 from simulators.sap_commerce.hooks import HookContext, check_hooks, post_persist, pre_persist
 from simulators.sap_commerce.localized import Localization, first_language, known_languages
 from simulators.sap_commerce.odata_query import Query
+from simulators.sap_commerce.outbound.configuration import after_save, check_unused
 from simulators.sap_commerce.reading import Reader, item_of
 from simulators.sap_commerce.schema import Item
 from simulators.sap_commerce.store import Store
 from simulators.sap_commerce.upsert import Writer
 
+_READ_ONLY = ("InboundIntegrationMonitoring", "OutboundIntegrationMonitoring")
 _BODIES = ("application/json", "application/xml", "application/atom+xml")
 
 
@@ -47,46 +51,48 @@ class Editor:
         pk = self.reader.find(target.key, item=item, service=call.service, malformed=status)
         if pk is None:
             raise entity_not_found(item.code, target.key)
-        return self._delete(pk) if call.method == "DELETE" else self._patch(call, item, pk)
+        return self._delete(call, pk) if call.method == "DELETE" else self._patch(call, item, pk)
 
     def _post(self, call: Call, item: Item) -> Reply:
-        payload = _payload(call)
+        payload = _payload(call, item)
         pre, post = _hooks(call)
         context = HookContext(self.store, call.service.code, item.code)
         changed = pre_persist(pre, payload, context)
         if changed is None:
             return Reply(201, b"{}")
-        pk = Writer(self.store, call.service, self._localization(call)).post(item, changed)
+        writer = Writer(self.store, call.service, self._localization(call), rights=self._rights(call))
+        pk = writer.post(item, changed)
         post_persist(post, pk, context)
-        self._after_save(pk)
+        self._after_save(pk, writer)
         return self._saved(call, item, pk, status=201)
 
     def _patch(self, call: Call, item: Item, pk: int) -> Reply:
-        if call.service.code == "InboundIntegrationMonitoring":
+        if call.service.code in _READ_ONLY:
             raise not_allowed("Monitoring records cannot be changed.")
         pre, post = _hooks(call)
         context = HookContext(self.store, call.service.code, item.code)
-        changed = pre_persist(pre, _payload(call), context)
+        changed = pre_persist(pre, _payload(call, item), context)
         if changed is not None:
-            writer = Writer(self.store, call.service, self._localization(call), replaces=True)
+            writer = Writer(
+                self.store, call.service, self._localization(call), replaces=True, rights=self._rights(call)
+            )
             writer.patch(item, changed, pk=pk)
             post_persist(post, pk, context)
+            self._after_save(pk, writer)
         return self._saved(call, item, pk, status=200)
 
-    def _delete(self, pk: int) -> Reply:
-        self._check_unreferenced(pk)
+    def _delete(self, call: Call, pk: int) -> Reply:
+        self._rights(call).require("remove", self.store.itemtype(pk))
+        check_unused(self.store, pk)
         self.store.delete(pk)
         return Reply(200, b"")
 
-    def _check_unreferenced(self, pk: int) -> None:
-        if self.store.itemtype(pk) != "IntegrationObject":
-            return
-        if self.store.find(["InboundChannelConfiguration"], {"integrationObject": pk}):
-            code = self.store.value(pk, "code")
-            message = f"The [{code}] cannot be deleted because it is in use with at least one channel configuration."
-            raise bad_request("deletion_failure", message, innererror=code)
+    def _rights(self, call: Call) -> AccessRights:
+        return AccessRights(self.store, self.settings, call.user)
 
-    def _after_save(self, pk: int) -> None:
+    def _after_save(self, pk: int, writer: Writer) -> None:
+        for written, created in writer.written:
+            after_save(self.store, self.reader.schemas, written, created=created)
         if self.settings["return_touches_order"] and self.store.itemtype(pk) == "ReturnRequest":
             order = self.store.value(pk, "order")
             if self.store.exists(order):
@@ -111,15 +117,21 @@ class Editor:
         return first_language(header, known=known_languages(self.store), platform=platform)
 
 
-def _payload(call: Call) -> dict[str, Any]:
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _payload(call: Call, item: Item) -> dict[str, Any]:
     kind = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind not in _BODIES:
         raise ODataError(415, "unknown_error", f"Media type [{kind}] is not supported.")
     if kind != "application/json":
-        raise bad_request("odata_error", "This simulator does not read XML payloads; send application/json.")
+        return parse_entry(call.body, item=item, service=call.service)
     try:
-        body = json.loads(call.body)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        body = json.loads(call.body, parse_constant=_refuse_constant)
+        if b"\\ud" in call.body.lower():  # half of a surrogate pair is no text
+            json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
         raise bad_request("odata_error", f"The payload could not be parsed: {error}") from error
     if not isinstance(body, dict):
         raise bad_request("odata_error", "The payload must be one JSON object.")

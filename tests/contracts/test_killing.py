@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from commerce_sync.systems.salesforce.hook import SalesforceHook
-from flows.dying import POINTS, STEPS, in_a_process
-from flows.walking import HOUSEHOLDS, Org, Shop, Walk
+from flows.dying import AGGREGATE_POINTS, POINTS, STEPS, in_a_process
+from flows.walking import HOUSEHOLDS, KEY, SPEND, Org, Shop, Walk, line, uid
 
 RUN = "the-run"
 CREATED, CHANGED, GONE, REFUSED = 3, 2, 1, 1
@@ -28,9 +28,9 @@ def begin_with_some(walk: Walk, shop: Shop, org: Org) -> None:
     org.far.reset_calls()
 
 
-def go(walk: Walk, steps: tuple[str, ...], point: str = "") -> int | None:
+def go(walk: Walk, steps: tuple[str, ...], point: str = "", *, leg: str = HOUSEHOLDS) -> int | None:
     environment = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_CONN_")}
-    return in_a_process(str(walk.folder), environment, HOUSEHOLDS, RUN, steps, point)
+    return in_a_process(str(walk.folder), environment, leg, RUN, steps, point)
 
 
 def rows_worked_on(org: Org) -> int:
@@ -109,3 +109,25 @@ def test_a_killed_run_holds_up_the_next_one_until_it_is_released(walk: Walk, sho
     assert "the-run is still at work" in str(walk.error)
     assert go(walk, ("walk",)) == 0
     assert walk.leg(HOUSEHOLDS, "complete").waiting == 1
+
+
+@pytest.mark.parametrize("point", AGGREGATE_POINTS)
+def test_figures_are_exact_after_a_run_that_was_killed(walk: Walk, shop: Shop, org: Org, point: str) -> None:
+    shop.customers(1, 2, 3)
+    org.far.put("Account", [{"Name": key, KEY: key} for key in ("C0001", "C0002", "C0003")])
+    shop.product("p1")
+    for number, total in ((1, 10.0), (2, 20.0), (3, 30.0)):
+        shop.order(f"O{number}", customer=number, day="2026-05-01", lines=[line(0, "p1", 2, total)])
+    walk.leg(SPEND)
+    shop.touch("O1", user=uid(2))
+    shop.returned("R1", "O2", entry=0, pieces=1)
+    shop.order("O4", customer=3, day="2026-05-09", lines=[line(0, "p1", 1, 4.0)])
+    assert go(walk, ("walk",), point, leg=SPEND) == -9
+    assert go(walk, ("walk",), leg=SPEND) == 0
+    found = {key: (row["Order_Count__c"], row["Lifetime_Spend__c"]) for key, row in org.accounts.items()}
+    assert found["C0002"] == (2, 20.0)
+    assert found["C0003"] == (2, 34.0)
+    assert found["C0001"][0] == 0
+    before = org.stamps()
+    assert walk.leg(SPEND, "complete").sent == 0
+    assert org.stamps() == before

@@ -25,7 +25,7 @@ from commerce_sync.mapping import Checks, Guards, Mapping
 from commerce_sync.systems.salesforce.bulk import Ingest
 from commerce_sync.systems.salesforce.loader import Load
 from commerce_sync.window import Request
-from flows.walking import mapping_of, open_site, swift
+from flows.walking import SPEND, mapping_of, open_site, swift
 
 STEPS = ("extract", "map_changes", "check", "load", "commit")
 
@@ -95,12 +95,22 @@ POINTS: dict[str, tuple[str, Callable[[], None]]] = {
     "commit, after the transaction": ("commit", lambda: after(Ledger, "settle")),
 }
 
+# the same for a leg that aggregates; its steps run as one
+AGGREGATE_POINTS: dict[str, Callable[[], None]] = {
+    "aggregate, the orders merged": unpublished("figures"),
+    "aggregate, its figures written": unpublished("aggregate"),
+    "load, the job closed": after_closing,
+    "commit, before the transaction": lambda: before(Ledger, "settle"),
+    "commit, after the transaction": lambda: after(Ledger, "settle"),
+}
+
 
 def live(folder: str, environment: dict[str, str], leg: str, run_id: str, steps: tuple[str, ...], point: str) -> None:
     """Walk some steps of a complete run; ``point`` names where to die, an empty one nowhere."""
     os.environ |= environment
     if point:
-        POINTS[point][1]()
+        arm = AGGREGATE_POINTS[point] if leg == SPEND else POINTS[point][1]
+        arm()
     site, mapping = open_site(Path(folder)), by_bulk(leg)
     if steps == ("walk",):
         walks.leg(site, mapping, run_id, request=Request(mode="complete"), sources=flow.source_system,

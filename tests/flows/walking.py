@@ -83,13 +83,13 @@ class Walk:
 
     def _one(self, leg: str, name: str, request: Request, now: datetime | None) -> Run:
         try:
-            return walk.leg(
+            name = walk.leg(
                 self.site, self.mapping(leg), name, request=request, sources=self.source, targets=self.target, now=now
-            )
+            ).run
         except Exception as error:
             self.errors[leg] = error
-        found = self.runs(leg)
-        return found[0] if found else pytest.fail(f"{leg} never began: {self.errors[leg]!r}")
+        found = self.site.ledger.find_run(leg, name) or next(iter(self.runs(leg)), None)
+        return found or pytest.fail(f"{leg} never began: {self.errors[leg]!r}")
 
     def leg(self, leg: str, mode: str = "auto", **options: Any) -> Run:
         """Walk one leg that must not fail."""
@@ -212,7 +212,11 @@ class Shop:
         self.far.put("Order", [row])
 
     def returned(self, code: str, order: str, *, entry: int, pieces: int, status: str = "COMPLETED") -> None:
-        refund = {"orderEntry": [order, entry], "expectedQuantity": pieces, "receivedQuantity": pieces}
+        refund = {
+            "orderEntry": {"order": order, "entryNumber": entry},
+            "expectedQuantity": pieces,
+            "receivedQuantity": pieces,
+        }
         self.far.put("ReturnRequest", [{"code": code, "RMA": code, "order": order, "status": status,
                                         "modifiedtime": self.tick(), "returnEntries": [refund]}])  # fmt: skip
 

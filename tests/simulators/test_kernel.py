@@ -142,3 +142,17 @@ def test_a_wrong_command_line_ends_with_a_sentence(options, word):
     assert found.returncode != 0
     assert word in found.stderr
     assert "Traceback" not in found.stderr
+
+
+def test_a_truncated_answer_breaks_off_in_the_middle(salesforce):
+    salesforce.fault(match={"path": "/services/data"}, action="truncate", bytes=40)
+    with pytest.raises(requests.exceptions.RequestException):
+        versions(salesforce)
+    assert versions(salesforce).json()[0]["version"] == "31.0"
+    assert salesforce.calls()["total"] == 2
+
+
+def test_a_body_that_is_not_what_its_encoding_says_is_refused(salesforce):
+    url, headers = f"{salesforce.url}/services/oauth2/token", {"Content-Encoding": "gzip"}
+    assert requests.post(url, data=b"plain", headers=headers, timeout=10).status_code == 400
+    assert versions(salesforce).status_code == 200

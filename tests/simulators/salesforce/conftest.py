@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import socket
 import time
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -103,3 +105,21 @@ class Api:
 @pytest.fixture
 def api(salesforce: Any) -> Api:
     return Api(salesforce)
+
+
+@pytest.fixture
+def trusted(salesforce_tls: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The org over TLS, found under its My Domain name as real clients look for it."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", salesforce_tls.ca_file)
+    monkeypatch.setenv("SSL_CERT_FILE", salesforce_tls.ca_file)
+    monkeypatch.setenv("NO_PROXY", "*")
+    port, real = urlsplit(salesforce_tls.url).port, socket.getaddrinfo
+
+    def resolve(host: Any, asked: Any, *more: Any, **options: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name is not None and name.endswith(".salesforce.com"):
+            return real("127.0.0.1", port, *more, **options)
+        return real(host, asked, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    return salesforce_tls

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import socket
 import time
-from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -17,22 +15,6 @@ from simple_salesforce.exceptions import (
     SalesforceMalformedRequest,
     SalesforceMoreThanOneRecord,
 )
-
-
-@pytest.fixture
-def trusted(salesforce_tls, monkeypatch):
-    """The org over TLS, found under its My Domain name as real clients look for it."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", salesforce_tls.ca_file)
-    monkeypatch.setenv("NO_PROXY", "*")
-    port, real = urlsplit(salesforce_tls.url).port, socket.getaddrinfo
-
-    def resolve(host, asked, *more, **options):
-        if isinstance(host, str) and host.endswith(".salesforce.com"):
-            return real("127.0.0.1", port, *more, **options)
-        return real(host, asked, *more, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    return salesforce_tls
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from commerce_sync.errors import ConfigurationError, QuotaError, RetryableError
+from commerce_sync.errors import ConfigurationError
 from commerce_sync.mapping import Field, Lookup
-from commerce_sync.systems.jobs import MemoryJobs, Waiting
+from commerce_sync.systems.jobs import MemoryJobs
+from systems.salesforce.rows import BOTH, accounts, people
 
-BOTH = pytest.mark.parametrize("bulk_from", [2000, 1], ids=["collections", "bulk"])
 NASTY = [
     'He said "no", twice',
     "first\r\nsecond\nthird\rfourth",
@@ -27,14 +28,6 @@ NASTY = [
     "ends with --",
     "a:b:c --",
 ]
-
-
-def people(count: int, **more: Any) -> list[dict[str, Any]]:
-    return [{"Commerce_Id__c": f"c-{n:05d}", "LastName": f"Name {n}", **more} for n in range(count)]
-
-
-def accounts(org: Any, count: int) -> None:
-    org.far.put("Account", [{"Name": f"A {n}", "Commerce_Id__c": f"a-{n}"} for n in range(count)])
 
 
 @BOTH
@@ -88,23 +81,29 @@ def test_every_type_arrives_as_the_org_reads_it(org: Any, bulk_from: int) -> Non
 
 @BOTH
 def test_a_moment_is_sent_in_utc(org: Any, bulk_from: int) -> None:
-    org.far.put("Account", [{"Name": "A", "Commerce_Id__c": "a-0"}])
     moment = datetime(2026, 3, 1, 12, 30, 15, 250000, tzinfo=UTC)
     table = pa.table({
         "Commerce_Id__c": ["t-1"],
-        "Subject": ["x"],
-        "StartDateTime": pa.array([moment], pa.timestamp("us", tz="Europe/Berlin")),
-        "DurationInMinutes": [30],
+        "LastName": ["x"],
+        "Registered_At__c": pa.array([moment], pa.timestamp("us", tz="Europe/Berlin")),
+        "Last_Order_Status_At__c": pa.array([moment.replace(tzinfo=None)], pa.timestamp("ns")),
     })  # fmt: skip
-    import duckdb
+    loaded, outcomes = org.load(org.changes(table), bulk_from=bulk_from)
+    assert loaded.delivered == 1, outcomes
+    held = org.contacts()["t-1"]
+    assert held["Registered_At__c"] == held["Last_Order_Status_At__c"] == "2026-03-01T12:30:15.250+0000"
 
-    from commerce_sync.systems.salesforce.cells import text_sql
 
-    with duckdb.connect() as con:
-        con.execute("SET TimeZone = 'UTC'")
-        con.register("t", table)
-        sql = text_sql("StartDateTime", "TIMESTAMP WITH TIME ZONE")
-        assert con.execute(f"SELECT {sql} FROM t").fetchall() == [("2026-03-01T12:30:15.250Z",)]
+@BOTH
+def test_a_number_of_any_magnitude_is_sent_without_an_exponent(org: Any, bulk_from: int) -> None:
+    numbers = [0.0, -0.5, 1e-7, 0.00099, 0.001, 123456789.25, 999999999999999.0, 1e15, 1.5e15]
+    rows = [{"Commerce_Id__c": f"n-{n}", "Name": "x", "Lifetime_Spend__c": value} for n, value in enumerate(numbers)]
+    odd = {"Commerce_Id__c": "nan", "Name": "x", "Lifetime_Spend__c": float("nan")}
+    loaded, outcomes = org.load(org.changes([*rows, odd]), to="Account", bulk_from=bulk_from)
+    assert loaded.delivered == len(rows) + 1, outcomes
+    held = org.live("Account")
+    assert held["nan"]["Lifetime_Spend__c"] is None
+    assert [held[f"n-{n}"]["Lifetime_Spend__c"] for n in range(len(numbers))] == [round(n, 2) for n in numbers]
 
 
 @BOTH
@@ -244,22 +243,6 @@ def test_upserts_and_deletes_of_one_batch_are_both_done(org: Any) -> None:
     assert {key: row["LastName"] for key, row in org.contacts().items()} == {"c-00000": "New"}
 
 
-@BOTH
-def test_locked_rows_go_again_until_they_are_through(org: Any, bulk_from: int) -> None:
-    org.far.fault(action="lock", object="Contact", when={"field": "Commerce_Id__c", "regex": "0$"}, times=150)
-    loaded, _ = org.load(org.changes(people(1000)), bulk_from=bulk_from)
-    assert (loaded.delivered, loaded.rejected) == (1000, 0)
-    assert len(org.contacts()) == 1000
-
-
-@BOTH
-def test_a_row_that_stays_locked_is_rejected_as_lock(org: Any, bulk_from: int) -> None:
-    org.far.fault(action="lock", object="Contact", when={"field": "Commerce_Id__c", "regex": "c-00007$"}, times=None)
-    loaded, outcomes = org.load(org.changes(people(20)), bulk_from=bulk_from)
-    assert (loaded.delivered, loaded.rejected) == (19, 1)
-    assert (outcomes["c-00007"]["code"], outcomes["c-00007"]["reason_class"]) == ("UNABLE_TO_LOCK_ROW", "lock")
-
-
 def test_children_of_one_parent_never_meet_in_two_jobs(org: Any) -> None:
     accounts(org, 20)
     rows = [row | {"AccountId": f"a-{(n * 7) % 20}"} for n, row in enumerate(people(2000))]
@@ -302,119 +285,17 @@ def test_jobs_are_cut_by_bytes(org: Any) -> None:
     assert len(org.job_states()) >= 4
 
 
-def test_a_failed_job_that_committed_a_part_is_read_and_its_rest_sent_again(org: Any) -> None:
-    org.far.fault(action="job_failed", after_rows=400, times=1)
-    loaded, _ = org.load(org.changes(people(3000)), bulk_from=1)
-    assert (loaded.delivered, loaded.created) == (3000, 3000)
-    assert len(org.contacts()) == 3000
-
-
-def test_rows_of_jobs_that_keep_failing_are_unprocessed(org: Any) -> None:
-    org.far.fault(action="job_failed", after_rows=0, times=None)
-    loaded, outcomes = org.load(org.changes(people(50)), bulk_from=1, redrives=1)
-    assert (loaded.delivered, loaded.unprocessed) == (0, 50)
-    assert {row["code"] for row in outcomes.values()} == {"UNPROCESSED"}
-
-
-def test_a_job_a_person_aborts_is_reported_and_not_sent_again(org: Any) -> None:
-    org.far.fault(action="hold_jobs", times=None)
-    jobs = MemoryJobs()
-    changes = org.changes(people(30))
-    waiting, _ = org.load(changes, bulk_from=1, jobs=jobs, wait_s=0)
-    org.hook.call("PATCH", f"jobs/ingest/{waiting.jobs[0]}", json={"state": "Aborted"})
-    org.far.clear_faults()
-    loaded, outcomes = org.load(changes, bulk_from=1, jobs=jobs)
-    assert loaded.unprocessed == 30
-    assert {row["code"] for row in outcomes.values()} == {"ABORTED"}
-    assert len(org.job_states()) == 1
-
-
-def test_waiting_is_given_back_and_the_next_call_goes_on(org: Any) -> None:
-    org.far.fault(action="hold_jobs", times=None)
-    jobs, changes = MemoryJobs(), org.changes(people(500))
-    waiting, _ = org.load(changes, bulk_from=1, job_rows=400, jobs=jobs, wait_s=0.1)
-    assert isinstance(waiting, Waiting)
-    assert len(waiting.jobs) == 2
-    org.far.clear_faults()
-    loaded, _ = org.load(changes, bulk_from=1, job_rows=400, jobs=jobs)
-    assert (loaded.delivered, len(org.job_states())) == (500, 2)
-
-
-@BOTH
-def test_an_expired_token_is_renewed_in_the_middle(org: Any, bulk_from: int) -> None:
-    org.far.fault(action="status", status=401, match={"path": "composite|jobs"}, skip=2, times=1,
-                  body=[{"message": "Session expired or invalid", "errorCode": "INVALID_SESSION_ID"}])  # fmt: skip
-    loaded, _ = org.load(org.changes(people(900)), bulk_from=bulk_from)
-    assert (loaded.delivered, len(org.contacts())) == (900, 900)
-
-
-@BOTH
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "GET"])
-@pytest.mark.parametrize("action", ["drop_before", "drop_after"])
-def test_a_dropped_connection_doubles_and_loses_nothing(org: Any, bulk_from: int, method: str, action: str) -> None:
-    org.far.fault(action=action, match={"method": method, "path": "/composite/|/jobs/"}, times=1)
-    loaded, _ = org.load(org.changes(people(250)), bulk_from=bulk_from)
-    assert (loaded.delivered, len(org.contacts())) == (250, 250)
-    assert "Open" not in [state for state in org.job_states() if method != "POST"]
-
-
-@BOTH
-def test_a_short_throttle_is_waited_out(org: Any, bulk_from: int) -> None:
-    org.far.fault(action="status", status=429, headers={"Retry-After": "1"}, match={"path": "composite|jobs"}, times=2)
-    loaded, _ = org.load(org.changes(people(100)), bulk_from=bulk_from)
-    assert loaded.delivered == 100
-
-
-@BOTH
-def test_a_long_throttle_is_left_to_the_scheduler(org: Any, bulk_from: int) -> None:
-    org.far.fault(
-        action="status", status=429, headers={"Retry-After": "300"}, match={"path": "composite|jobs"}, times=None
-    )
-    with pytest.raises(RetryableError) as caught:
-        org.load(org.changes(people(100)), bulk_from=bulk_from)
-    assert caught.value.retry_after == 300
-
-
-@BOTH
-def test_a_used_up_allowance_stops_the_load_at_once(org: Any, bulk_from: int) -> None:
-    org.far.fault(action="quota", match={"path": "composite|jobs"}, times=None)
-    with pytest.raises(QuotaError):
-        org.load(org.changes(people(100)), bulk_from=bulk_from)
-
-
-def test_an_allowance_used_up_on_the_way_keeps_what_was_delivered(org: Any) -> None:
-    org.far.fault(action="quota", match={"path": "composite"}, skip=2, times=None)
-    loaded, outcomes = org.load(org.changes(people(1500)), redrives=0)
-    assert loaded.delivered == len(org.contacts()) > 0
-    assert loaded.unprocessed == 1500 - loaded.delivered
-    assert {row["reason_class"] for row in outcomes.values()} == {None, "limit"}
-
-
-def test_calls_kept_for_others_are_not_used(org: Any, connect: Any) -> None:
-    connect(call_reserve=99_990)
-    loaded, outcomes = org.load(org.changes(people(4000)), bulk_from=5000, redrives=0)
-    assert loaded.delivered + loaded.unprocessed == 4000
-    assert loaded.unprocessed >= 2000
-    assert all("reserved" in row["reason"] for row in outcomes.values() if row["outcome"] == "unprocessed")
-    assert (
-        org.far.calls()["by_route"].get("PATCH /services/data/v62.0/composite/sobjects/Contact/Commerce_Id__c", 0) <= 10
-    )
-
-
-def test_one_unreadable_record_does_not_take_its_neighbours_along(org: Any) -> None:
-    rows = people(40)
-    table = pa.Table.from_pylist([row | {"Birthdate": "1980-01-01"} for row in rows])
-    table = table.set_column(
-        table.column_names.index("Birthdate"), "Birthdate",
-        pa.array(["not a date" if n == 17 else "1980-01-01" for n in range(40)]),
-    )  # fmt: skip
-    loaded, outcomes = org.load(org.changes(table))
-    assert (loaded.delivered, loaded.rejected) == (39, 1), outcomes["c-00017"]
-    assert outcomes["c-00017"]["outcome"] == "rejected"
-
-
-@pytest.mark.parametrize("answered_204", [True, False])
-def test_result_files_without_rows_are_accepted(org: Any, answered_204: bool) -> None:
-    org.far.options(empty_failed_results_204=answered_204)
-    loaded, _ = org.load(org.changes(people(10)), bulk_from=1)
-    assert loaded.delivered == 10
+@pytest.mark.parametrize("key", ["AccountId", "Title"], ids=["sorted for its parents", "as it lies there"])
+def test_a_batch_of_several_parts_arrives_as_one(org: Any, key: str) -> None:
+    accounts(org, 3)
+    rows = [row | {key: f"a-{n % 3}", "Department": f"d{n}"} for n, row in enumerate(people(1500))]
+    with org.batches.write("leg", "parts", "changes") as writer:
+        for start in range(0, 1500, 400):
+            part = org.changes(rows[start : start + 400])
+            writer.add(pq.read_table(part.paths()[0]))
+    org.runs += 1
+    loaded, outcomes = org.load(org.batches.read("leg", "parts", "changes"), bulk_from=1, job_rows=300)
+    held = org.contacts()
+    assert loaded.delivered == len(outcomes) == 1500
+    assert {name: row["Department"] for name, row in held.items()} == {f"c-{n:05d}": f"d{n}" for n in range(1500)}
+    assert {name: row["target_id"] for name, row in outcomes.items()} == {name: row["Id"] for name, row in held.items()}

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from commerce_sync.systems.jobs import Job, MemoryJobs, Waiting
+from systems.salesforce.rows import people
 
 ROOT = Path(__file__).resolve().parents[3]
-ROWS, JOB_ROWS = 1000, 400
+ROWS, JOB_ROWS = 500, 300
 
 
 class Killed(Exception):
@@ -56,10 +57,6 @@ class DyingJobs(MemoryJobs):
         return changed
 
 
-def people(count: int = ROWS) -> list[dict[str, Any]]:
-    return [{"Commerce_Id__c": f"c-{n:05d}", "LastName": f"Name {n}"} for n in range(count)]
-
-
 def processed(org: Any) -> int:
     """Rows the org has worked on in all of its jobs."""
     return sum(
@@ -71,7 +68,7 @@ def processed(org: Any) -> int:
 
 def writes_of_an_undisturbed_load(org: Any) -> int:
     jobs = DyingJobs()
-    org.load(org.changes(people()), bulk_from=1, job_rows=JOB_ROWS, jobs=jobs)
+    org.load(org.changes(people(ROWS)), bulk_from=1, job_rows=JOB_ROWS, jobs=jobs)
     org.far.reset()
     org.far.options(job_min_polls=1)
     return jobs.writes
@@ -84,7 +81,7 @@ def test_killed_at_any_write_of_the_journal_the_next_process_ends_it(org: Any, d
     for point in range(1, last + 1):
         org.far.reset()
         org.far.options(job_min_polls=1)
-        jobs, changes = DyingJobs(), org.changes(people())
+        jobs, changes = DyingJobs(), org.changes(people(ROWS))
         jobs.dies_at, jobs.dies_first = point, dies_first
         with pytest.raises(Killed):
             org.load(changes, bulk_from=1, job_rows=JOB_ROWS, jobs=jobs)
@@ -97,7 +94,7 @@ def test_killed_at_any_write_of_the_journal_the_next_process_ends_it(org: Any, d
 
 
 def test_killed_twice_in_a_row_is_no_worse(org: Any) -> None:
-    jobs, changes = DyingJobs(), org.changes(people())
+    jobs, changes = DyingJobs(), org.changes(people(ROWS))
     for point in (4, 4, 5, 3, 6):
         jobs.writes, jobs.dies_at = 0, point
         with pytest.raises(Killed):
@@ -109,7 +106,7 @@ def test_killed_twice_in_a_row_is_no_worse(org: Any) -> None:
 
 def test_killed_between_rounds_the_refused_rows_go_again(org: Any) -> None:
     org.far.fault(action="lock", object="Contact", when={"field": "Commerce_Id__c", "regex": "7$"}, times=100)
-    jobs, changes = DyingJobs(), org.changes(people())
+    jobs, changes = DyingJobs(), org.changes(people(ROWS))
     org.hook._sleep = dying_nap
     with pytest.raises(Killed):
         org.load(changes, bulk_from=1, job_rows=JOB_ROWS, jobs=jobs)
@@ -128,7 +125,7 @@ async def no_nap(_seconds: float) -> None:
 
 def test_a_job_that_is_gone_at_salesforce_is_sent_anew(org: Any) -> None:
     org.far.fault(action="hold_jobs", times=None)
-    jobs, changes = MemoryJobs(), org.changes(people())
+    jobs, changes = MemoryJobs(), org.changes(people(ROWS))
     waiting, _ = org.load(changes, bulk_from=1, jobs=jobs, wait_s=0)
     assert isinstance(waiting, Waiting)
     org.far.reset()
@@ -140,11 +137,27 @@ def test_a_job_that_is_gone_at_salesforce_is_sent_anew(org: Any) -> None:
 
 def test_settings_changed_between_two_processes_do_not_move_the_cuts(org: Any) -> None:
     org.far.fault(action="hold_jobs", times=None)
-    jobs, changes = MemoryJobs(), org.changes(people())
-    org.load(changes, bulk_from=1, job_rows=400, jobs=jobs, wait_s=0)
+    jobs, changes = MemoryJobs(), org.changes(people(ROWS))
+    org.load(changes, bulk_from=1, job_rows=JOB_ROWS, jobs=jobs, wait_s=0)
     org.far.clear_faults()
-    loaded, _ = org.load(changes, bulk_from=1, job_rows=200, jobs=jobs)
+    loaded, _ = org.load(changes, bulk_from=1, job_rows=100, jobs=jobs)
     assert (loaded.delivered, processed(org)) == (ROWS, ROWS)
+
+
+def test_a_batch_written_anew_in_another_order_ends_the_same(org: Any) -> None:
+    """A job's rows are known by their places in the batch: in another one, the jobs of before mean other rows."""
+    org.far.fault(action="hold_jobs", times=None)
+    jobs = MemoryJobs()
+    org.load(org.changes(people(ROWS)), bulk_from=1, job_rows=JOB_ROWS, jobs=jobs, wait_s=0)
+    org.far.clear_faults()
+    loaded, outcomes = org.load(org.changes(people(ROWS)[::-1]), bulk_from=1, job_rows=JOB_ROWS, jobs=jobs)
+    held = org.contacts()
+    assert (loaded.delivered, len(held)) == (ROWS, ROWS)
+    assert {key: row["LastName"] for key, row in held.items()} == {
+        row["Commerce_Id__c"]: row["LastName"] for row in people(ROWS)
+    }
+    assert {key: row["target_id"] for key, row in outcomes.items()} == {key: row["Id"] for key, row in held.items()}
+    assert set(org.job_states()) <= {"Aborted", "JobComplete"}
 
 
 class FileJobs(MemoryJobs):
@@ -183,7 +196,7 @@ from commerce_sync.systems.salesforce.hook import SalesforceHook
 batches = Batches({root!r})
 changes = batches.open({changes!r})
 target = Target(system="salesforce", conn_id="sf_test", object="Contact", external_id="Commerce_Id__c", bulk_from=1,
-                options={{"job_rows": 400}})
+                options={{"job_rows": 300}})
 fields = (Field(name="Commerce_Id__c", value="x"), Field(name="LastName", value="x"))
 with batches.write("leg", "child", "load") as into:
     SalesforceHook("sf_test").load(target, fields, changes, jobs=FileJobs(Path({journal!r})), into=into, wait_s=60)
@@ -192,7 +205,7 @@ with batches.write("leg", "child", "load") as into:
 
 @pytest.mark.parametrize("during", ["PUT", "PATCH", "GET"])
 def test_a_process_killed_for_good_during_a_call_is_resumed_by_another(org: Any, tmp_path: Path, during: str) -> None:
-    changes, journal = org.changes(people()), tmp_path / "journal.json"
+    changes, journal = org.changes(people(ROWS)), tmp_path / "journal.json"
     org.far.fault(action="delay", delay_ms=60_000, match={"method": during, "path": "/jobs/ingest/"}, skip=1, times=1)
     script = CHILD.format(
         path=[path for path in sys.path if path] + [str(ROOT / "plugins"), str(ROOT / "tests")],

@@ -16,7 +16,6 @@ from commerce_sync.systems.salesforce.client import SalesforceClient
 from commerce_sync.systems.salesforce.reasons import job_failure
 
 TERMINAL = frozenset({"JobComplete", "Failed", "Aborted"})
-RESULTS = ("successfulResults", "failedResults", "unprocessedrecords")
 TRANSFER_TIMEOUT_S = 900.0
 """A job's file may be 100 MB; a slow line needs minutes for it."""
 QUERY_PAGE_ROWS = 50_000
@@ -82,7 +81,10 @@ class Ingest:
         return answer.json() if answer.status == 200 else None
 
     async def results(self, job_id: str, kind: str, path: Path) -> bool:
-        """Stream one result file (see ``RESULTS``) to disk; False when there is none (204, 404, empty)."""
+        """Stream one result file to disk; False when there is none (204, 404, empty).
+
+        kind: successfulResults, failedResults or unprocessedrecords.
+        """
         answer = await self._client.call(
             "GET", f"jobs/ingest/{job_id}/{kind}/", to_file=path, ok=(200, 204, 404), headers={"Accept": "text/csv"},
             timeout_s=TRANSFER_TIMEOUT_S, route=f"{self._route}/{kind}",

@@ -1,6 +1,6 @@
 """One encoding of values for both protocols: the text of a cell, and what its absence means.
 
-A staged cell is one of three: text (set it), the empty text (clear the field), NULL (leave the field). Bulk
+A cell is one of three: text (set it), the empty text (clear the field), NULL (leave the field). Bulk
 CSV writes them as the text, ``#N/A`` and nothing; JSON as a value, ``null`` and omission. Salesforce keeps no
 empty strings, so an empty source text clears. Source: Bulk API 2.0 Developer Guide, Valid Date Format in
 Records and Prepare CSV Files; REST API Developer Guide, upsert and relationship fields.
@@ -23,13 +23,31 @@ POLYMORPHIC = frozenset({"WhoId", "WhatId"})
 Kind = Literal["text", "raw"]
 
 
+NUMBERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL", "DOUBLE", "FLOAT", "BOOLEAN")
+NEVER_EMPTY = (*NUMBERS, "DATE", "TIME", "UUID")
+BARE = ("VARCHAR", "DOUBLE", "FLOAT")
+"""What is measured as it is; other types as their text."""
+LONGEST = {"BOOLEAN": 5, "TINYINT": 4, "SMALLINT": 6, "INTEGER": 11, "BIGINT": 20, "DATE": 17, "TIMESTAMP": 30}
+LONGEST_OTHER = 41
+"""Bytes a value takes at most; doubles beyond +-1e15 take more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One field as it travels. ``staged`` is its column in the stage; ``kind`` "raw" goes unquoted into JSON."""
+    """One field as it travels; ``kind`` "raw" goes unquoted into JSON. The rest is SQL over a row of the stage:
+
+    cell: the cell.   csv: its form in the CSV.   size: its bytes there, separator included, never too few.
+    most: the same, quickly told and up to twice as much.
+    mark: whether the cell is a text that Bulk would read as null.
+    """
 
     field: Field
-    staged: str
-    kind: Kind
+    kind: Kind = "text"
+    cell: str = "NULL"
+    csv: str = "NULL"
+    size: str = "0"
+    most: str = "0"
+    mark: str = "false"
 
     @property
     def relation(self) -> str:
@@ -71,28 +89,60 @@ class Column:
             record[self.relation] = parent
 
 
+def column_of(field: Field, source: str, type_text: str) -> Column:
+    """How a field whose values are in column ``source`` of a DuckDB type travels."""
+    text, clears = text_sql(source, type_text, name=field.name), field.on_null == "clear"
+    never_empty = type_text.removeprefix("U").startswith(NEVER_EMPTY) and not type_text.endswith("]")
+    if never_empty:
+        csv = f"coalesce({text}, '{NULL_MARK}')" if clears else text
+    elif clears:
+        csv = f"coalesce(nullif({text}, ''), '{NULL_MARK}')"
+    else:
+        csv = f"CASE WHEN {text} = '' THEN '{NULL_MARK}' ELSE {text} END"
+    # On a bare column the Parquet statistics answer what they can without reading it.
+    measured = quoted(source) if type_text in BARE else text
+    size = _plain_bytes(measured, type_text) if never_empty else _text_bytes(measured)
+    return Column(
+        field=field,
+        kind=kind_of(type_text),
+        cell=f"coalesce({text}, '')" if clears else text,
+        csv=csv,
+        size=size,
+        most=size if never_empty else f"2 * coalesce(strlen({measured}), 0) + {len(NULL_MARK) + 3}",
+        mark="false" if never_empty else f"{measured} = '{NULL_MARK}'",
+    )
+
+
+def constant(name: str, sql: str, *, type_text: str, cell: str) -> Column:
+    """A field that gets one value, a SQL literal, in every row."""
+    kind, text = kind_of(type_text), literal(cell)
+    csv = literal(cell or NULL_MARK)
+    size = str(2 * len(cell.encode()) + len(NULL_MARK) + 3)
+    return Column(field=Field(name=name, value=sql), kind=kind, cell=text, csv=csv, size=size, most=size)
+
+
 def kind_of(type_text: str) -> Kind:
     """How a DuckDB type goes into JSON."""
-    numbers = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "DECIMAL", "DOUBLE", "FLOAT", "BOOLEAN")
-    return "raw" if type_text.removeprefix("U").startswith(numbers) else "text"
+    return "raw" if type_text.removeprefix("U").startswith(NUMBERS) and not type_text.endswith("]") else "text"
 
 
-def text_sql(name: str, type_text: str) -> str:
-    """SQL for the text of a value of a DuckDB type, NULL for null and for what is not a number.
+def text_sql(source: str, type_text: str, *, name: str | None = None) -> str:
+    """SQL for the text of column ``source`` of a DuckDB type, NULL for null and for what is not a number.
 
     Booleans ``true``/``false``, dates ISO, timestamps ISO in UTC with milliseconds and Z, decimals plain, lists
     joined with ``;`` (multi-select picklists), line ends LF. Raises ConfigurationError for nested types.
     """
-    column = quoted(name)
+    column = quoted(source)
     if type_text.endswith("[]") and "(" not in type_text:
         return f"array_to_string({column}, ';')"
     if type_text.startswith(("STRUCT", "MAP", "UNION")) or type_text.endswith("[]"):
         raise ConfigurationError(
-            f"field {name!r} is a {type_text}; Salesforce fields hold text, numbers, dates, booleans or lists of text"
+            f"field {name or source!r} is a {type_text}; Salesforce fields hold text, numbers, dates, booleans or "
+            "lists of text"
         )
     if type_text.startswith("TIMESTAMP"):
         at_utc = f"{column} AT TIME ZONE 'UTC'" if type_text.endswith("TIME ZONE") else f"{column}::TIMESTAMP"
-        return f"strftime({at_utc}, '%Y-%m-%dT%H:%M:%S.%g') || 'Z'"
+        return f"strftime({at_utc}, '%Y-%m-%dT%H:%M:%S.%gZ')"
     if type_text == "TIME":
         return f"strftime(DATE '2000-01-01' + {column}, '%H:%M:%S.%g') || 'Z'"
     if type_text in ("DOUBLE", "FLOAT"):
@@ -100,20 +150,10 @@ def text_sql(name: str, type_text: str) -> str:
     if type_text == "BLOB":
         return f"base64({column})"
     if type_text == "VARCHAR":
-        return f"replace(replace({column}, chr(13) || chr(10), chr(10)), chr(13), chr(10))"
+        # Most texts have none to replace, and looking is cheaper than replacing.
+        unified = f"replace(replace({column}, chr(13) || chr(10), chr(10)), chr(13), chr(10))"
+        return f"CASE WHEN contains({column}, chr(13)) THEN {unified} ELSE {column} END"
     return f"{column}::VARCHAR"
-
-
-def staged_sql(field: Field, type_text: str) -> str:
-    """SQL of the staged cell: text, '' to clear, NULL to leave."""
-    text = text_sql(field.name, type_text)
-    absent = "''" if field.on_null == "clear" else "NULL"
-    return f"coalesce({text}, {absent})"
-
-
-def csv_sql(staged: str) -> str:
-    """SQL of the CSV cell of a staged cell."""
-    return f"CASE WHEN {staged} = '' THEN '{NULL_MARK}' ELSE {staged} END"
 
 
 def quoted(name: str) -> str:
@@ -127,6 +167,20 @@ def literal(text: str) -> str:
 
 
 def _plain_double(column: str) -> str:
+    """Digits without an exponent; DuckDB writes the usual magnitudes that way by itself."""
+    usual = f"abs({column}) < 1e15 AND (abs({column}) >= 1e-3 OR {column} = 0)"
     digits = f"rtrim(rtrim(format('{{:.15f}}', {column}), '0'), '.')"
     plain = f"CASE WHEN {column}::VARCHAR LIKE '%e%' THEN {digits} ELSE {column}::VARCHAR END"
-    return f"CASE WHEN isfinite({column}) THEN {plain} END"
+    return f"CASE WHEN {usual} THEN {column}::VARCHAR WHEN isfinite({column}) THEN {plain} END"
+
+
+def _plain_bytes(value: str, type_text: str) -> str:
+    longest = next((size for name, size in LONGEST.items() if type_text.removeprefix("U").startswith(name)), None)
+    more = f" + coalesce((abs({value}) >= 1e15)::INT, 0) * 300" if type_text in BARE else ""
+    return f"{longest or LONGEST_OTHER} + 1{more}"
+
+
+def _text_bytes(text: str) -> str:
+    """With quotes around it and inner quotes doubled."""
+    doubled = f"CASE WHEN contains({text}, '\"') THEN strlen(replace({text}, '\"', '\"\"')) ELSE strlen({text}) END"
+    return f"coalesce(greatest({doubled}, {len(NULL_MARK)}), {len(NULL_MARK)}) + 3"

@@ -60,10 +60,7 @@ class CollectionSender:
         self, operation: Operation, round_: int, *, where: str, size: int = COLLECTION_ROWS, at_once: int = 5
     ) -> None:
         """Send the rows that meet ``where``; raises what stopped the first call if none got through."""
-        cursor = self._stage.con.cursor()
-        rows = cursor.execute(
-            f"SELECT n, parent FROM staged WHERE op = '{operation}' AND {where} ORDER BY parent NULLS FIRST, n"
-        ).fetchall()
+        rows = self._stage.hold(operation, where)
         gate = asyncio.Semaphore(at_once)
         await asyncio.gather(*(self._lane(operation, round_, lane, gate) for lane in lanes(rows, size=size)))
 

@@ -18,7 +18,7 @@ async def problems(client: SalesforceClient, target: Target, fields: tuple[Field
     held = _by_name(await client.describe(target.object))
     found = _key_problems(target, held)
     for field in fields:
-        name = field.name if not field.lookup else Column(field, staged="", kind="text").id_name
+        name = field.name if not field.lookup else Column(field).id_name
         found += _field_problems(target, field.name, held.get(name), held)
         if field.lookup:
             parent = _by_name(await client.describe(field.lookup.object))

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import astuple, dataclass
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +20,20 @@ from commerce_sync.errors import ConfigurationError, QuotaError
 from commerce_sync.mapping import Field, Target
 from commerce_sync.systems.jobs import Job, Jobs, Loaded
 from commerce_sync.systems.salesforce import results
-from commerce_sync.systems.salesforce.bulk import RESULTS, TERMINAL, Ingest, wait_for
+from commerce_sync.systems.salesforce.bulk import TERMINAL, Ingest, wait_for
 from commerce_sync.systems.salesforce.client import COLLECTION_ROWS, SalesforceClient
 from commerce_sync.systems.salesforce.collections import CollectionSender
-from commerce_sync.systems.salesforce.launch import Launcher, in_thread
+from commerce_sync.systems.salesforce.launch import ABANDONED, Launcher, in_thread
 from commerce_sync.systems.salesforce.pieces import JOB_BYTES, Piece, cut
 from commerce_sync.systems.salesforce.reasons import job_failure
-from commerce_sync.systems.salesforce.stage import Operation, Stage
+from commerce_sync.systems.salesforce.stage import REDRIVEN, Operation, Round, Stage
 
 log = logging.getLogger(__name__)
 OPERATIONS: tuple[Operation, ...] = ("upsert", "update", "delete")
-JOB_ROWS = 100_000
+JOB_ROWS = 131_072
+"""Two row groups of a batch, which are then read once."""
+READING_AT_ONCE = 2
+"""Jobs whose result files are on disk at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,10 @@ class Unfinished(Exception):  # noqa: N818
 
 
 class Load:
-    """One load of one batch; ``folder`` is scratch space on local disk, about three times the batch's text."""
+    """One load of one batch.
+
+    folder: scratch space on local disk for the files of a few jobs and, with lookups, a copy of the batch.
+    """
 
     def __init__(
         self,
@@ -96,7 +102,10 @@ class Load:
 
     async def run(self, into: BatchWriter) -> Loaded:
         """Send, settle, re-drive, and write one outcome per change. Raises Unfinished when jobs still run."""
+        self._into = into
         self._until = asyncio.get_running_loop().time() + self._wait_s
+        self._reading = asyncio.Semaphore(READING_AT_ONCE)
+        self._matching = asyncio.Lock()
         self._ingest = Ingest(self._client)
         self._stage = await in_thread(Stage, self._folder, self._target, self._fields, self._changes)
         try:
@@ -106,62 +115,89 @@ class Load:
             for operation in OPERATIONS:
                 await self._operation(operation)
             return await in_thread(results.publish, self._stage, self._changes, into)
+        except Unfinished:
+            # The next call writes them anew from what Salesforce keeps.
+            into.parts.clear()
+            raise
         finally:
             self._stage.close()
 
     async def _operation(self, operation: Operation) -> None:
         rows, where = self._stage.rows(operation), "true"
-        for round_ in range(self._pace.redrives + 1):
+        for number in range(self._pace.redrives + 1):
             if not rows:
                 return
-            await self._round(operation, round_, rows, where)
+            await self._round(Round(operation, number, where), rows)
             if message := results.no_such_column(self._stage):
                 raise ConfigurationError(f"{message}; correct the mapping to {self._target.object}")
-            if round_ == self._pace.redrives:
+            if number == self._pace.redrives:
                 return
-            rows, where = results.select_redrives(self._stage, operation), "n IN (SELECT n FROM redrive)"
+            rows, where = results.select_redrives(self._stage, operation), REDRIVEN
             if rows:
-                pause = self._pace.pauses_s[min(round_, len(self._pace.pauses_s) - 1)]
+                pause = self._pace.pauses_s[min(number, len(self._pace.pauses_s) - 1)]
                 log.info("%d rows of %s go again in %.1f s", rows, self._target.object, pause)
                 await self._sleep(pause)
 
-    async def _round(self, operation: Operation, round_: int, rows: int, where: str) -> None:
+    async def _round(self, round_: Round, rows: int) -> None:
         by_bulk = rows >= self._target.bulk_from
         if by_bulk:
-            await self._bulk(operation, round_, f"bulk AND {where}")
-        rest = f"NOT bulk AND {where}" if by_bulk else where
-        size, at_once = max(COLLECTION_ROWS >> round_, 1), (5, 2, 1)[min(round_, 2)]
-        await self._sender.send(operation, round_, where=rest, size=size, at_once=at_once)
+            await self._bulk(replace(round_, where=f"bulk AND {round_.where}"))
+        rest = f"NOT bulk AND {round_.where}" if by_bulk else round_.where
+        size, at_once = max(COLLECTION_ROWS >> round_.number, 1), (5, 2, 1)[min(round_.number, 2)]
+        await self._sender.send(round_.operation, round_.number, where=rest, size=size, at_once=at_once)
 
-    async def _bulk(self, operation: Operation, round_: int, where: str) -> None:
-        """Send rows by Bulk jobs; while one job is worked on, the next one is uploaded."""
+    async def _bulk(self, round_: Round) -> None:
+        """Send rows by Bulk jobs; while one is uploaded the next one is written and earlier ones are read back."""
+        name = f"{round_.operation}-{round_.number}-{self._stage.order:016x}"
+        pieces = {f"{name}-{number:05d}": piece for number, piece in enumerate(await self._plan(name, round_))}
+        begun = {job.name for job in self._jobs.all() if job.remote_id}
+        ahead = iter([job_name for job_name in pieces if job_name not in begun])
+        self._prepare(next(ahead, None), round_, pieces)
         tasks: list[asyncio.Task[str | None]] = []
         try:
-            for number, piece in enumerate(await self._plan(operation, round_, where)):
+            for job_name, piece in pieces.items():
                 if piece.waits:
                     await _all_finished(tasks)
-                job = await self._launcher.launch(operation, round_, number, piece, where=where)
+                if job_name not in begun:
+                    await self._launcher.written(job_name)
+                    self._prepare(next(ahead, None), round_, pieces)
+                job = await self._launcher.launch(job_name, round_, piece)
                 self._sender.answered = True
-                tasks.append(asyncio.create_task(self._settle(operation, round_, piece, job, where)))
+                tasks.append(asyncio.create_task(self._settle(round_, piece, job)))
             await _all_finished(tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._launcher.drop()
 
-    async def _plan(self, operation: Operation, round_: int, where: str) -> list[Piece]:
+    def _prepare(self, name: str | None, round_: Round, pieces: dict[str, Piece]) -> None:
+        if name:
+            self._launcher.prepare(name, round_, pieces[name])
+
+    async def _plan(self, name: str, round_: Round) -> list[Piece]:
         """The cuts of a round: from the journal, or made now and written there as a whole before any job exists."""
-        name = f"{operation}-{round_}"
         known = {job.name: job for job in self._jobs.all()}
         if name not in known:
+            await self._give_up(round_, known.values())
             pieces = await in_thread(
-                cut, self._stage, operation, where=where, max_bytes=self._pace.job_bytes,
-                max_rows=max(self._pace.job_rows >> round_, 1),
+                cut, self._stage, round_.operation, where=round_.where, max_bytes=self._pace.job_bytes,
+                max_rows=max(self._pace.job_rows >> round_.number, 1),
             )  # fmt: skip
             known[name] = self._jobs.plan(name, cuts=[list(astuple(piece)) for piece in pieces])
         return [Piece(*values) for values in known[name].facts["cuts"]]
 
-    async def _settle(self, operation: Operation, round_: int, piece: Piece, job: Job, where: str) -> str | None:
+    async def _give_up(self, round_: Round, known: Iterable[Job]) -> None:
+        """End the jobs of an earlier process for which the batch lay in another order: their cuts mean other rows.
+
+        What they have done already is done again, which an upsert or delete by id does not mind.
+        """
+        for job in known:
+            if job.name.startswith(f"{round_.operation}-{round_.number}-") and job.remote_id and job.state != ABANDONED:
+                log.warning("the batch was written anew in another order: bulk job %s is given up", job.remote_id)
+                await self._launcher.abandon(job)
+
+    async def _settle(self, round_: Round, piece: Piece, job: Job) -> str | None:
         """Wait for a job and take its results; returns its id when it still runs at the end of the time."""
         assert job.remote_id is not None
         left = max(0.0, self._until - asyncio.get_running_loop().time())
@@ -173,22 +209,28 @@ class Load:
         if info["state"] not in TERMINAL:
             return job.remote_id
         code, reason = self._verdict(info)
-        if await self._take(operation, round_, job.remote_id, code) < piece.rows:
-            rows = f"n >= {piece.first} AND n < {piece.end} AND {where}"
-            results.add_missing(self._stage, operation, round_, where=rows, code=code, reason=reason)
+        async with self._reading:
+            await self._take(round_, piece, job.remote_id, code=code, reason=reason)
         return None
 
-    async def _take(self, operation: Operation, round_: int, job_id: str, unprocessed: str) -> int:
-        """Read all three result files, also of failed and aborted jobs: part of them may be committed."""
-        rows = 0
-        for kind in RESULTS:
-            path = self._folder / f"{job_id}.{kind}.csv"
-            if await self._ingest.results(job_id, kind, path):
-                rows += await in_thread(
-                    results.add_file, self._stage, operation, round_, kind=kind, path=path, unprocessed=unprocessed
+    async def _take(self, round_: Round, piece: Piece, job_id: str, *, code: str, reason: str) -> None:
+        """Read a job's result files, also of failed and aborted ones: part of them may be committed."""
+        files = {kind: self._folder / f"{job_id}.{kind}.csv" for kind in results.KINDS}
+        try:
+            await self._ingest.results(job_id, results.SUCCESS, files[results.SUCCESS])
+            # Matching is what needs memory: one job at a time.
+            async with self._matching:
+                through = await in_thread(
+                    results.deliver, self._stage, round_, piece, files[results.SUCCESS], self._into
                 )
-            path.unlink(missing_ok=True)
-        return rows
+            if through < piece.rows:
+                await self._ingest.results(job_id, results.FAILED, files[results.FAILED])
+                await self._ingest.results(job_id, results.UNPROCESSED, files[results.UNPROCESSED])
+                async with self._matching:
+                    await in_thread(results.refuse, self._stage, round_, piece, files, code=code, reason=reason)
+        finally:
+            for path in files.values():
+                path.unlink(missing_ok=True)
 
     def _verdict(self, info: dict[str, Any]) -> tuple[str, str]:
         """Code and reason for the rows a finished job did not process. Raises what makes the load useless."""

@@ -1,26 +1,45 @@
-"""What came back for which row: result files and Collections answers become rows of the stage's results.
+"""What came back for which row: result files and Collections answers become rows of the load batch.
 
-Rows are matched by external id (or record id), never by position: Bulk API 2.0 does not keep the order.
+Rows are matched by external id (or record id), never by position: Bulk API 2.0 does not keep the order. What a first
+round delivers is written at once, job by job; what may be sent again waits in table ``results`` of the stage.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import ConfigurationError, RetryableError
 from commerce_sync.systems.jobs import Loaded
 from commerce_sync.systems.salesforce.cells import literal, quoted
+from commerce_sync.systems.salesforce.pieces import Piece
 from commerce_sync.systems.salesforce.reasons import CLASSES, FOREIGN_KEY, GONE, REDRIVEN
-from commerce_sync.systems.salesforce.stage import Operation, Stage
+from commerce_sync.systems.salesforce.stage import Operation, Round, Stage
 
 MAX_LINE_BYTES = 8_000_000
-SUCCESS, FAILED, UNPROCESSED = "successfulResults", "failedResults", "unprocessedrecords"
+SUCCESS, FAILED, UNPROCESSED = KINDS = ("successfulResults", "failedResults", "unprocessedrecords")
+ANSWER = {
+    "match": pa.string(),
+    "ok": pa.bool_(),
+    "id": pa.string(),
+    "created": pa.bool_(),
+    "code": pa.string(),
+    "reason": pa.string(),
+    "fields": pa.string(),
+    "processed": pa.bool_(),
+}
+"""Columns of an answer to a row; see ``RowResult``."""
+NO_ANSWER = ", ".join(
+    f"NULL::{'BOOLEAN' if type_ == pa.bool_() else 'VARCHAR'} AS {name}" for name, type_ in ANSWER.items()
+)
+THROUGH = "(r.ok AND r.code IS NULL)"
+"""SQL: an answer from a job's successful results; a delete of what is gone is fine too, but has a code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,31 +57,88 @@ class RowResult:
 
 
 def add_rows(stage: Stage, operation: Operation, round_: int, rows: Sequence[RowResult]) -> None:
-    """Add Collections answers."""
-    names = ("match", "ok", "id", "created", "code", "reason", "fields", "processed")
-    types = (
-        pa.string(),
-        pa.bool_(),
-        pa.string(),
-        pa.bool_(),
-        pa.string(),
-        pa.string(),
-        pa.string(),
-        pa.bool_(),
-    )
-    table = pa.table(
-        {name: pa.array([getattr(row, name) for row in rows], type_) for name, type_ in zip(names, types, strict=True)}
-    )
+    """Add Collections answers to rows that were set aside (``Stage.hold``)."""
+    table = pa.table({name: pa.array([getattr(row, name) for row in rows], kind) for name, kind in ANSWER.items()})
     cursor = stage.con.cursor()
     cursor.register("answers", table)
     cursor.execute(
-        f"INSERT INTO results SELECT {round_}, '{operation}', match, {_ok(operation, 'ok')}, id, created, code, "
-        "reason, fields, processed FROM answers"
+        f"INSERT INTO results SELECT {round_}, '{operation}', n, {_ok(operation, 'ok')}, id, created, code, "
+        "reason, fields, processed FROM answers JOIN held USING (match)"
     )
 
 
-def add_file(stage: Stage, operation: Operation, round_: int, *, kind: str, path: Path, unprocessed: str) -> int:
-    """Add a Bulk result file and return its rows; a file without rows or without a byte is fine.
+def deliver(stage: Stage, round_: Round, piece: Piece, path: Path, into: BatchWriter) -> int:
+    """Take the rows a job was through with from its successful results; returns how many of the piece they are.
+
+    In a first round nothing can come after them, so they go straight into the load batch.
+    """
+    cursor = stage.con.cursor()
+    if not _answers(cursor, stage, round_.operation, {SUCCESS: path}, unprocessed=""):
+        return 0
+    joined = f"FROM ({_rows(stage, round_, piece)}) s JOIN answers r USING (match)"
+    if round_.number:
+        return _insert(cursor, round_, f"SELECT s.n, r.* EXCLUDE (match) {joined}")
+    return into.copy(cursor, f"SELECT {OUTCOME} {joined}")
+
+
+def refuse(stage: Stage, round_: Round, piece: Piece, files: Mapping[str, Path], *, code: str, reason: str) -> None:
+    """Take all other rows of a job: refused, not processed, or in none of its files, which get ``code``, ``reason``.
+
+    files: all result files of the job, by kind.
+    """
+    cursor = stage.con.cursor()
+    _answers(cursor, stage, round_.operation, files, unprocessed=code)
+    missing = f"CASE WHEN r.match IS NULL THEN {literal(reason)} ELSE reason END AS reason"
+    _insert(
+        cursor,
+        round_,
+        f"SELECT s.n, coalesce(ok, false) AS ok, id, coalesce(created, false) AS created, "
+        f"coalesce(code, {literal(code)}) AS code, {missing}, fields, coalesce(processed, false) AS processed "
+        f"FROM ({_rows(stage, round_, piece)}) s LEFT JOIN answers r USING (match) "
+        f"WHERE NOT coalesce({THROUGH}, false)",
+    )
+
+
+def _rows(stage: Stage, round_: Round, piece: Piece) -> str:
+    """SQL of what is needed of a piece's rows to account for them."""
+    return (
+        f"SELECT n, _key, _target_id, match FROM ({stage.staged(first=piece.first, end=piece.end)}) "
+        f"WHERE op = '{round_.operation}' AND {round_.where}"
+    )
+
+
+def _insert(cursor: duckdb.DuckDBPyConnection, round_: Round, answers: str) -> int:
+    added = cursor.execute(f"INSERT INTO results SELECT {round_.number}, '{round_.operation}', * FROM ({answers})")
+    return int(added.fetchall()[0][0])
+
+
+def _answers(
+    cursor: duckdb.DuckDBPyConnection,
+    stage: Stage,
+    operation: Operation,
+    files: Mapping[str, Path],
+    *,
+    unprocessed: str,
+) -> int:
+    """Fill temporary table ``answers``, one row per match: a success counts over a failure; returns their number."""
+    selects = [_file(stage, operation, kind, path, unprocessed) for kind, path in files.items()]
+    none = ", ".join(
+        f"NULL::{'BOOLEAN' if kind == pa.bool_() else 'VARCHAR'} AS {name}" for name, kind in ANSWER.items()
+    )
+    every = " UNION ALL ".join(select for select in selects if select) or f"SELECT {none} WHERE false"
+    cursor.execute(f"CREATE OR REPLACE TEMP TABLE answers AS {every}")
+    rows, different = cursor.execute("SELECT count(*), count(DISTINCT match) FROM answers").fetchall()[0]
+    if different < rows:
+        struct = ", ".join(f"{name}: {name}" for name in ANSWER)
+        cursor.execute(
+            f"CREATE OR REPLACE TEMP TABLE answers AS SELECT unnest(max_by({{{struct}}}, "
+            "ok::INT + (code IS NULL)::INT)) FROM answers WHERE match IS NOT NULL GROUP BY match"
+        )
+    return int(different)
+
+
+def _file(stage: Stage, operation: Operation, kind: str, path: Path, unprocessed: str) -> str:
+    """SQL of the answers in a Bulk result file; empty for one without a byte.
 
     unprocessed: the code rows get that the job never came to.
 
@@ -71,18 +147,15 @@ def add_file(stage: Stage, operation: Operation, round_: int, *, kind: str, path
     """
     header = _header(path)
     if not header:
-        return 0
-    key = stage.target.external_id if operation == "upsert" else "Id"
-    match = _column(header, key, path)
+        return ""
+    match = _column(header, stage.target.external_id if operation == "upsert" else "Id", path)
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header)
-    values = _values(kind, header, path, unprocessed)
-    added = stage.con.cursor().execute(
-        f"INSERT INTO results SELECT {round_}, '{operation}', match, {_ok(operation, 'ok')}, * EXCLUDE (ok, "
-        f"match) FROM (SELECT {match} AS match, {values} FROM read_csv({literal(str(path))}, auto_detect = false, "
+    return (
+        f"SELECT match, {_ok(operation, 'ok')} AS ok, * EXCLUDE (ok, match) FROM (SELECT {match} AS match, "
+        f"{_values(kind, header, path, unprocessed)} FROM read_csv({literal(str(path))}, auto_detect = false, "
         f"header = false, skip = 1, columns = {{{columns}}}, delim = ',', quote = '\"', escape = '\"', "
-        f"new_line = '\\n', parallel = false, max_line_size = {MAX_LINE_BYTES}))"
+        f"new_line = '\\n', parallel = false, max_line_size = {MAX_LINE_BYTES}, buffer_size = {2 * MAX_LINE_BYTES}))"
     )
-    return int(added.fetchall()[0][0])
 
 
 def _values(kind: str, header: list[str], path: Path, unprocessed: str) -> str:
@@ -107,22 +180,12 @@ def _values(kind: str, header: list[str], path: Path, unprocessed: str) -> str:
     )
 
 
-def add_missing(stage: Stage, operation: Operation, round_: int, *, where: str, code: str, reason: str) -> None:
-    """Give every row that meets ``where`` and has no result of this round one that says so."""
-    stage.con.cursor().execute(
-        f"INSERT INTO results SELECT {round_}, '{operation}', match, false, NULL, false, ?, ?, NULL, false "
-        f"FROM staged WHERE op = '{operation}' AND {where} AND match NOT IN "
-        f"(SELECT match FROM results WHERE round = {round_} AND op = '{operation}' AND match IS NOT NULL)",
-        [code, reason],
-    )
-
-
 def select_redrives(stage: Stage, operation: Operation) -> int:
     """Fill table ``redrive`` with the ordinals worth sending again (locks, transient, unprocessed); their number."""
     classes = ", ".join(f"'{name}'" for name in REDRIVEN)
     stage.con.execute(
-        f"CREATE OR REPLACE TABLE redrive AS SELECT n FROM staged JOIN ({_latest(stage)}) USING (op, match) "
-        f"WHERE op = '{operation}' AND NOT ok AND {_class_sql()} IN ({classes})"
+        f"CREATE OR REPLACE TABLE redrive AS SELECT n FROM ({LATEST}) WHERE op = '{operation}' "
+        f"AND NOT ok AND {_class_sql()} IN ({classes})"
     )
     return int(stage.one("SELECT count(*) FROM redrive"))
 
@@ -136,47 +199,38 @@ def no_such_column(stage: Stage) -> str | None:
 
 
 def publish(stage: Stage, changes: Batch, into: BatchWriter) -> Loaded:
-    """Write one row per change to ``into`` and count the outcomes.
+    """Write the outcomes that are not in ``into`` yet, so that it has one row per change, and count them all.
 
     Raises RetryableError when rows went in that did not come out; the batch is not published then.
     """
-    into.copy(stage.con, _outcomes(stage, changes, _latest(stage)))
-    if into.parts[-1].rows != changes.rows:
-        # A row with two results in one round: rare enough to look for only when the counts differ.
-        into.parts.pop()
-        into.copy(stage.con, _outcomes(stage, changes, LATEST))
-    written = into.parts[-1]
-    if written.rows != changes.rows:
-        raise RetryableError(f"{changes.rows} changes went in and {written.rows} outcomes came out; run it again")
+    if stage.one("SELECT count(*) FROM results"):
+        into.copy(stage.con, f"SELECT {OUTCOME} FROM staged s JOIN ({LATEST}) r USING (op, n)")
+    if stage.all_rows != changes.rows:
+        into.copy(stage.con, _unsent(stage))
+    written = sum(part.rows for part in into.parts)
+    if written != changes.rows:
+        raise RetryableError(f"{changes.rows} changes went in and {written} outcomes came out; run it again")
+    parts = ", ".join(literal(f"{into.uri}/{part.name}") for part in into.parts)
     counts = stage.con.execute(
         "SELECT count(*) FILTER (outcome = 'delivered'), count(*) FILTER (outcome = 'rejected'), "
         "count(*) FILTER (outcome = 'unprocessed'), count(*) FILTER (outcome = 'delivered' AND created) "
-        f"FROM read_parquet({literal(f'{into.uri}/{written.name}')})"
+        f"FROM read_parquet([{parts}])"
     ).fetchall()[0]
     return Loaded(*counts)
 
 
-def _outcomes(stage: Stage, changes: Batch, latest: str) -> str:
-    """SQL of the load batch: what was sent with its results, and what was not sent, if anything."""
-    sent = (
-        "SELECT s._key, CASE WHEN r.ok THEN 'delivered' WHEN r.processed IS NOT FALSE THEN 'rejected' "
-        "ELSE 'unprocessed' END AS outcome, coalesce(r.id, s._target_id) AS target_id, "
-        "coalesce(r.created, false) AS created, CASE WHEN NOT r.ok THEN r.code END AS code, "
-        f"CASE WHEN NOT r.ok THEN {_class_sql('r.')} END AS reason_class, "
-        "CASE WHEN NOT r.ok THEN r.reason END AS reason, CASE WHEN NOT r.ok THEN r.fields END AS fields "
-        f"FROM staged s JOIN ({latest}) r ON r.op = s.op AND r.match = s.match"
-    )
-    if stage.one("SELECT count(*) FROM staged") == changes.rows:
-        return sent
+def _unsent(stage: Stage) -> str:
+    """SQL of the outcomes of what was not sent: ignored deletes, and rows without anything to match them by."""
     ignored = "_kind = 'DELETED' AND " + ("true" if stage.target.on_delete == "ignore" else "false")
     by_case = f"CASE WHEN {ignored} THEN {{}} WHEN _kind = 'DELETED' THEN {{}} ELSE {{}} END"
     no_target = "'no id at the target is known for it: delete it there by hand or dismiss it'"
     return (
-        f"{sent} UNION ALL SELECT _key, CASE WHEN {ignored} THEN 'delivered' ELSE 'rejected' END, _target_id, false, "
-        f"{by_case.format('NULL', literal('NO_TARGET_ID'), literal('NO_EXTERNAL_ID'))}, "
-        f"{by_case.format('NULL', literal('reference'), literal('validation'))}, "
-        f"{by_case.format('NULL', no_target, literal(_no_key(stage)))}, NULL "
-        f"FROM {changes.scan()} WHERE _key NOT IN (SELECT _key FROM staged)"
+        f"SELECT _key, CASE WHEN {ignored} THEN 'delivered' ELSE 'rejected' END AS outcome, _target_id AS target_id, "
+        "false AS created, "
+        f"{by_case.format('NULL', literal('NO_TARGET_ID'), literal('NO_EXTERNAL_ID'))} AS code, "
+        f"{by_case.format('NULL', literal('reference'), literal('validation'))} AS reason_class, "
+        f"{by_case.format('NULL', no_target, literal(_no_key(stage)))} AS reason, NULL::VARCHAR AS fields "
+        f"FROM ({stage.unsent()})"
     )
 
 
@@ -185,15 +239,9 @@ def _no_key(stage: Stage) -> str:
 
 
 LATEST = (
-    "SELECT op, match, unnest(max_by({ok: ok, id: id, created: created, code: code, reason: reason, "
-    "fields: fields, processed: processed}, round * 2 + ok::INT)) FROM results GROUP BY op, match"
+    "SELECT * FROM results JOIN (SELECT op, n, max(round) AS round FROM results GROUP BY op, n) USING (op, n, round)"
 )
-"""SQL of the last result of each row; within a round a success counts over a failure."""
-
-
-def _latest(stage: Stage) -> str:
-    """The last results; without a second round, which is the usual case, no row has two."""
-    return LATEST if stage.one("SELECT max(round) FROM results") else "SELECT * FROM results"
+"""SQL of the last result of each row."""
 
 
 def _class_sql(prefix: str = "") -> str:
@@ -232,3 +280,13 @@ def empty() -> pa.Table:
     fields = [pa.field(name, pa.string()) for name in text]
     fields.insert(3, pa.field("created", pa.bool_()))
     return pa.schema(fields).empty_table()
+
+
+OUTCOME = (
+    "s._key AS _key, CASE WHEN r.ok THEN 'delivered' WHEN r.processed IS NOT FALSE THEN 'rejected' "
+    "ELSE 'unprocessed' END AS outcome, coalesce(r.id, s._target_id) AS target_id, "
+    "coalesce(r.created, false) AS created, CASE WHEN NOT r.ok THEN r.code END AS code, "
+    f"CASE WHEN NOT r.ok THEN {_class_sql('r.')} END AS reason_class, "
+    "CASE WHEN NOT r.ok THEN r.reason END AS reason, CASE WHEN NOT r.ok THEN r.fields END AS fields"
+)
+"""SQL of a row of the load batch from a staged row ``s`` and its answer ``r``."""

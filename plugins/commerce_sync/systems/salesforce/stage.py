@@ -1,13 +1,13 @@
-"""The stage of a load: the changes in sending order, encoded once, in a DuckDB file on local disk.
+"""The stage of a load: the changes in sending order, each expression evaluated when a row is written.
 
-Rows are ordered by operation, shape (which lookups are cleared), parent, key; their ordinals are the same in
-every process that stages the same batch, so that a resumed load knows which rows a job holds. Memory is
-bounded by DuckDB's limit whatever the number of rows.
+A row's ordinal is its place in the change batch itself, or, where lookups ask for an order (jobs of one shape, the
+children of one parent together), its place in a sorted copy on local disk. Ordinals are the same in every process
+that stages the same batch, so that a resumed load knows which rows a job holds; ``order`` tells one order from
+another. Memory is bounded by DuckDB's limit whatever the number of rows.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,24 +19,22 @@ import fsspec
 from commerce_sync.batches import Batch
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.mapping import Field, Target
-from commerce_sync.systems.salesforce.cells import (
-    NULL_MARK,
-    Column,
-    csv_sql,
-    kind_of,
-    literal,
-    quoted,
-    staged_sql,
-    text_sql,
-)
+from commerce_sync.systems.salesforce.cells import Column, column_of, constant, literal, quoted, text_sql
+from commerce_sync.systems.salesforce.ordered import Ordered
 
 Operation = Literal["upsert", "update", "delete"]
 SMALL_SHAPE_ROWS = 200
 """A shape with fewer rows is not worth a job of its own and goes through Collections."""
-CHUNK_ROWS = 200
-MEMORY_LIMIT = "512MB"
-THREADS = min(4, os.cpu_count() or 1)
-"""Each thread of a sort needs its share of the memory limit."""
+CHUNK_ROWS = 256
+"""A row group of a batch is a multiple of it: jobs then end where row groups do."""
+MEMORY_LIMIT = "192MB"
+FLUSH = "8MB"
+THREADS = 1
+"""DuckDB's own; the load's threads work beside each other, and every further one needs memory of its own."""
+REDRIVEN = "n IN (SELECT n FROM redrive)"
+"""SQL: the rows that go again."""
+CSV = "(FORMAT csv, HEADER true, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR '')"
+PASSING = "(FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 65536)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +52,165 @@ class Group:
     bound: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Rows of one operation that are sent together. number: 0 for all rows, then the ones that go again.
+
+    where: SQL over a staged row.
+    """
+
+    operation: Operation
+    number: int
+    where: str
+
+
 class Stage:
-    """The staged rows of one load and the results that came back for them; close it when done."""
+    """The staged rows of one load and the results that came back for them; close it when done.
+
+    View ``staged`` has n, op, bulk, shape, parent, match (external id, or record id), _key, _target_id, r0, r1, ...
+    order: a number that is another one when ordinals mean other rows.
+    """
 
     def __init__(self, folder: Path, target: Target, fields: tuple[Field, ...], changes: Batch) -> None:
         self.folder = folder
         self.target = target
         self.con = connect(folder, changes.uri)
-        self.columns: dict[Operation, list[Column]] = {"upsert": [], "update": [], "delete": []}
         types = self._types(changes)
         self._check(fields, types)
-        self._stage_upserts(fields, types, changes)
-        self._stage_deletes(changes)
-        self._number()
-        self._refuse_duplicates()
+        self._raw = {field.name: f"r{index}" for index, field in enumerate(fields)}
+        upserts = [column_of(field, self._raw[field.name], types[field.name]) for field in fields]
+        policy = target.on_delete
+        updates = self._constants(policy) if isinstance(policy, dict) else []
+        self.columns: dict[Operation, list[Column]] = {"upsert": upserts, "update": updates, "delete": []}
+        self._rows = Ordered.of(changes)
+        self._lookups = [column for column in upserts if column.field.lookup]
+        self._all_upserts = not self._any("_kind = 'DELETED'")
+        self._slow = self._not_for_bulk()
+        if self._lookups:
+            self._sort()
+        self.con.execute(f"CREATE VIEW staged AS {self.staged()}")
+        self._counts, self.order = self._survey()
+        self.con.execute(
+            "CREATE TABLE results (round INT, op VARCHAR, n BIGINT, ok BOOLEAN, id VARCHAR, created BOOLEAN, "
+            "code VARCHAR, reason VARCHAR, fields VARCHAR, processed BOOLEAN)"
+        )
 
     def close(self) -> None:
-        """Release the DuckDB file."""
+        """Release DuckDB's memory and files."""
         self.con.close()
 
     def rows(self, operation: Operation) -> int:
         """Number of rows of an operation that are to be sent."""
-        return int(self.one(f"SELECT count(*) FROM staged WHERE op = '{operation}'"))
+        return self._counts.get(operation, 0)
+
+    @property
+    def all_rows(self) -> int:
+        """Number of rows that are to be sent."""
+        return sum(self._counts.values())
 
     def one(self, query: str) -> Any:
         """The single value a query gives."""
-        return self.con.execute(query).fetchall()[0][0]
+        return self.con.cursor().execute(query).fetchall()[0][0]
+
+    def staged(self, *, first: int = 0, end: int | None = None) -> str:
+        """SQL of view ``staged`` for the ordinals in [first, end)."""
+        return (
+            f"SELECT n, {self._op()} AS op, {self._bulk()} AS bulk, {self._shape()} AS shape, {self._parent()} AS "
+            f"parent, {self._match()} AS match, * EXCLUDE (n) FROM ({self._all(first=first, end=end)}) "
+            f"WHERE {self._sendable()}"
+        )
+
+    def unsent(self) -> str:
+        """SQL of the rows that are not sent: n, _key, _kind, _target_id, r0, ..."""
+        return f"SELECT * FROM ({self._all()}) WHERE NOT ({self._sendable()})"
+
+    def _sendable(self) -> str:
+        """SQL: whether a row is to be sent and has something to match its answer by."""
+        return f"{self._match()} IS NOT NULL AND {self._op()} <> 'ignore'"
+
+    def _all(self, *, first: int = 0, end: int | None = None) -> str:
+        raw = "".join(f", {quoted(name)} AS {alias}" for name, alias in self._raw.items())
+        return self._rows.scan(f"_key, _kind, _target_id{raw}", first=first, end=end)
+
+    def _op(self) -> str:
+        if self._all_upserts:
+            return "'upsert'"
+        policy = self.target.on_delete
+        operation = "update" if isinstance(policy, dict) else policy
+        return f"CASE WHEN _kind = 'DELETED' THEN {literal(operation)} ELSE 'upsert' END"
+
+    def _match(self) -> str:
+        cell = next(c.cell for c in self.columns["upsert"] if c.field.name == self.target.external_id)
+        if self._all_upserts:
+            return f"nullif({cell}, '')"
+        return f"CASE WHEN _kind = 'DELETED' THEN _target_id ELSE nullif({cell}, '') END"
+
+    def _shape(self) -> str:
+        """SQL: which lookups a row clears, as bits."""
+        bits = [f"({c.cell} IS NOT DISTINCT FROM '')::INT * {1 << i}" for i, c in enumerate(self._lookups)]
+        return self._upserts_only(" + ".join(bits), other="0") if bits else "0"
+
+    def _parent(self) -> str:
+        return self._upserts_only(f"nullif({self._lookups[0].cell}, '')") if self._lookups else "NULL::VARCHAR"
+
+    def _bulk(self) -> str:
+        return self._upserts_only(f"NOT ({self._slow})", other="true") if self._slow else "true"
+
+    def _upserts_only(self, sql: str, *, other: str = "NULL") -> str:
+        return sql if self._all_upserts else f"CASE WHEN _kind = 'DELETED' THEN {other} ELSE {sql} END"
+
+    def _any(self, condition: str) -> bool:
+        return bool(self.one(f"SELECT EXISTS (FROM ({self._all()}) WHERE {condition})"))
+
+    def _not_for_bulk(self) -> str:
+        """SQL of the upserts that Collections serve better than a job, empty when there are none.
+
+        Texts that Bulk would read as null, and shapes with few rows.
+        """
+        marks = " OR ".join(sorted({c.mark for c in self.columns["upsert"]} - {"false"}))
+        slow = [f"coalesce({marks}, false)"] if marks and self._any(marks) else []
+        if self._lookups:
+            counts = self.con.execute(
+                f"SELECT {self._shape()} AS shape, count(*) FROM ({self._all()}) WHERE _kind <> 'DELETED' GROUP BY 1"
+            ).fetchall()
+            small = ", ".join(str(shape) for shape, rows in counts if shape and rows < SMALL_SHAPE_ROWS)
+            slow += [f"{self._shape()} IN ({small})"] if small else []
+        return " OR ".join(slow)
+
+    def _sort(self) -> None:
+        """Put a copy in sending order on local disk: by operation, shape, parent, key."""
+        path = self.folder / "ordered.parquet"
+        columns = ", ".join(f"{alias} AS {quoted(name)}" for name, alias in self._raw.items())
+        order = (
+            f"{self._op()} AS op, {self._bulk()} AS bulk, {self._shape()} AS shape, {self._parent()} AS parent, "
+            f"{self._match()} AS match"
+        )
+        rows = self.con.execute(
+            f"COPY (SELECT _key, _kind, _target_id, {columns} FROM (SELECT *, {order} FROM ({self._all()})) "
+            f"ORDER BY op DESC, bulk DESC, shape, parent NULLS FIRST, match, _key) TO {literal(str(path))} {PASSING}"
+        ).fetchall()[0][0]
+        self._rows = Ordered(((str(path), rows),))
+
+    def _survey(self) -> tuple[dict[str, int], int]:
+        """Rows by operation, and the fingerprint of their order. Raises ConfigurationError for a key held twice."""
+        counts, order = {}, 0
+        # The outer hash mixes: without it, the marks of all orders would add up to the same.
+        for op, rows, different, mark in self.con.execute(
+            "SELECT op, count(*), count(DISTINCT hash(match)), bit_xor(hash(hash(match, n))) FROM staged GROUP BY op"
+        ).fetchall():
+            if different < rows:
+                self._refuse_duplicates()
+            counts[op] = rows
+            order ^= mark
+        return counts, order
+
+    def _refuse_duplicates(self) -> None:
+        twice = self.con.execute("SELECT op, count(*) FROM staged GROUP BY op, match HAVING count(*) > 1").fetchall()
+        if twice:
+            raise ConfigurationError(
+                f"{len(twice)} external ids occur more than once in the changes for {self.target.object} "
+                f"({twice[0][1]} times the first): make the mapping's {self.target.external_id} unique per key"
+            )
 
     def _types(self, changes: Batch) -> dict[str, str]:
         rows = self.con.execute(f"DESCRIBE SELECT * FROM {changes.scan()}").fetchall()
@@ -95,144 +226,102 @@ class Stage:
         if missing := [name for name in names if name not in types]:
             raise ConfigurationError(f"the change batch lacks column {missing[0]!r}; it has: {', '.join(types)}")
 
-    def _stage_upserts(self, fields: tuple[Field, ...], types: dict[str, str], changes: Batch) -> None:
-        columns = [
-            Column(field=field, staged=f"c{index}", kind=kind_of(types[field.name]))
-            for index, field in enumerate(fields)
-        ]
-        self.columns["upsert"] = columns
-        cells = ", ".join(f"{staged_sql(c.field, types[c.field.name])} AS {c.staged}" for c in columns)
-        key = next(c.staged for c in columns if c.field.name == self.target.external_id)
-        lookups = [c for c in columns if c.field.lookup]
-        shape = " + ".join(f"({c.staged} IS NOT DISTINCT FROM '')::INT * {1 << i}" for i, c in enumerate(lookups))
-        parent = f"nullif({lookups[0].staged}, '')" if lookups else "NULL"
-        marks = " OR ".join(f"{c.staged} IS NOT DISTINCT FROM '{NULL_MARK}'" for c in columns)
-        size = " + ".join(_cell_bytes(c.staged) for c in columns)
-        self.con.execute(
-            f"CREATE VIEW upserts AS SELECT *, nullif({key}, '') AS match, {parent} AS parent, "
-            f"{shape or '0'} AS shape, {marks} AS marked, {size} AS bytes "
-            f"FROM (SELECT _key, _target_id, {cells} FROM {changes.scan()} WHERE _kind <> 'DELETED')"
-        )
-
-    def _stage_deletes(self, changes: Batch) -> None:
-        """Stage DELETED rows by the leg's policy: nothing to send, deletes by id, or updates by id."""
-        policy = self.target.on_delete
-        operation = {"ignore": "ignore", "delete": "delete"}.get(str(policy), "update")
-        cells = ""
-        if isinstance(policy, dict):
-            self.columns["update"] = self._constants(policy)
-            cells = "".join(f", {_constant(self.con, sql)} AS d{i}" for i, sql in enumerate(policy.values()))
-        self.con.execute(
-            f"CREATE TABLE deletes AS SELECT _key, _target_id, '{operation}' AS op{cells} "
-            f"FROM {changes.scan()} WHERE _kind = 'DELETED'"
-        )
-
     def _constants(self, policy: dict[str, str]) -> list[Column]:
-        columns = []
-        for index, (name, sql) in enumerate(policy.items()):
-            kind = kind_of(self.one(f"SELECT typeof({sql})"))
-            columns.append(Column(field=Field(name=name, value=sql), staged=f"d{index}", kind=kind))
-        return columns
+        return [_constant(self.con, name, sql) for name, sql in policy.items()]
 
-    def _number(self) -> None:
-        """Merge both into ``staged`` with ordinals in sending order, evaluating every expression once."""
-        size = " + ".join(["22", *(_cell_bytes(column.staged) for column in self.columns["update"])])
-        self.con.execute(
-            "CREATE TABLE staged AS SELECT row_number() OVER () - 1 AS n, * FROM ("
-            f"SELECT 'upsert' AS op, NOT (marked OR {self._small_shapes()}) AS bulk, * FROM upserts "
-            "WHERE match IS NOT NULL UNION ALL BY NAME "
-            f"SELECT op, true AS bulk, _key, _target_id, _target_id AS match, 0 AS shape, {size} AS bytes, "
-            "* EXCLUDE (op, _key, _target_id) FROM deletes WHERE op <> 'ignore' AND _target_id IS NOT NULL "
-            "ORDER BY op DESC, bulk DESC, shape, parent NULLS FIRST, match)"
-        )
-        self.con.execute(
-            "CREATE TABLE results (round INT, op VARCHAR, match VARCHAR, ok BOOLEAN, id VARCHAR, created BOOLEAN, "
-            "code VARCHAR, reason VARCHAR, fields VARCHAR, processed BOOLEAN)"
-        )
+    def groups(
+        self, operation: Operation, where: str, *, exact: bool = True, chunk: int = CHUNK_ROWS
+    ) -> Iterator[Group]:
+        """Yield the groups of an operation in order: large parents one by one, all other rows in chunks.
 
-    def _small_shapes(self) -> str:
-        """SQL: whether a row's shape has so few rows that Collections serve them better than a job."""
-        counts = self.con.execute("SELECT shape, count(*) FROM upserts WHERE shape <> 0 GROUP BY shape").fetchall()
-        small = ", ".join(str(shape) for shape, rows in counts if rows < SMALL_SHAPE_ROWS)
-        return f"shape IN ({small})" if small else "false"
-
-    def _refuse_duplicates(self) -> None:
-        twice = self.con.execute("SELECT op, count(*) FROM staged GROUP BY op, match HAVING count(*) > 1").fetchall()
-        if twice:
-            raise ConfigurationError(
-                f"{len(twice)} external ids occur more than once in the changes for {self.target.object} "
-                f"({twice[0][1]} times the first): make the mapping's {self.target.external_id} unique per key"
-            )
-
-    def groups(self, operation: Operation, where: str) -> Iterator[Group]:
-        """Yield the groups of an operation in order; rows without a parent come in chunks."""
+        A parent with more than ``chunk`` rows is large; a chunk holds smaller ones as a whole.
+        """
         cursor = self.con.cursor()
         cursor.execute(
-            f"SELECT min(n), max(n) + 1, count(*), sum(bytes), shape, parent IS NOT NULL FROM staged "
-            f"WHERE op = '{operation}' AND {where} "
-            f"GROUP BY shape, parent, CASE WHEN parent IS NULL THEN n // {CHUNK_ROWS} END ORDER BY 1"
+            "SELECT min(first), max(last), sum(rows)::BIGINT, sum(size)::BIGINT, shape, bound FROM ("
+            f"SELECT min(n) AS first, max(n) + 1 AS last, count(*) AS rows, sum({self._size(operation, exact=exact)}) "
+            f"AS size, shape, parent IS NOT NULL AS bound FROM staged WHERE op = '{operation}' AND {where} "
+            f"GROUP BY shape, parent, CASE WHEN parent IS NULL THEN n // {chunk} END"
+            f") GROUP BY shape, bound, rows > {chunk}, first // {chunk} ORDER BY 1"
         )
         while rows := cursor.fetchmany(50_000):
             yield from (Group(*row) for row in rows)
 
-    def sizes(self, first: int, end: int, where: str) -> Iterator[tuple[int, int]]:
+    def sizes(self, operation: Operation, *, first: int, end: int, where: str) -> Iterator[tuple[int, int]]:
         """Yield (ordinal, CSV bytes) of single rows."""
         cursor = self.con.cursor()
-        cursor.execute(f"SELECT n, bytes FROM staged WHERE n >= {first} AND n < {end} AND {where} ORDER BY n")
+        cursor.execute(
+            f"SELECT n, {self._size(operation)} FROM ({self.staged(first=first, end=end)}) "
+            f"WHERE op = '{operation}' AND {where} ORDER BY n"
+        )
         while rows := cursor.fetchmany(50_000):
             yield from rows
+
+    def _size(self, operation: Operation, *, exact: bool = True) -> str:
+        """SQL of a row's bytes in the CSV, never too few; inexact: as if texts were nothing but quotes."""
+        ids = ["22"] if operation != "upsert" else []
+        return " + ".join([*ids, *(column.size if exact else column.most for column in self.columns[operation])])
 
     def write_csv(self, path: Path, operation: Operation, *, first: int, end: int, shape: int, where: str) -> int:
         """Write the rows of an ordinal range as Bulk CSV (LF, UTF-8, header = field names); returns the rows."""
         select = ", ".join(self._csv_columns(operation, shape))
+        # A range is read in its order; only a join could disturb it.
+        order = " ORDER BY n" if REDRIVEN in where else ""
         result = self.con.cursor().execute(
-            f"COPY (SELECT {select} FROM staged WHERE n >= {first} AND n < {end} AND op = '{operation}' AND {where} "
-            f"ORDER BY n) TO {literal(str(path))} (FORMAT csv, HEADER true, DELIMITER ',', QUOTE '\"', ESCAPE '\"', "
-            "NULLSTR '')"
+            f"COPY (SELECT {select} FROM ({self.staged(first=first, end=end)}) WHERE op = '{operation}' AND {where}"
+            f"{order}) TO {literal(str(path))} {CSV}"
         )
         return int(result.fetchall()[0][0])
 
     def _csv_columns(self, operation: Operation, shape: int) -> list[str]:
-        columns = self.columns[operation]
         ids = [] if operation == "upsert" else ['match AS "Id"']
-        lookups = [c.staged for c in columns if c.field.lookup]
-        cleared = {name for i, name in enumerate(lookups) if shape >> i & 1}
-        return ids + [f"{csv_sql(c.staged)} AS {quoted(c.header(cleared=c.staged in cleared))}" for c in columns]
+        cleared = {column.field.name for i, column in enumerate(self._lookups) if shape >> i & 1}
+        return ids + [
+            f"{c.csv} AS {quoted(c.header(cleared=c.field.name in cleared))}" for c in self.columns[operation]
+        ]
+
+    def hold(self, operation: Operation, where: str) -> list[tuple[int, str | None]]:
+        """Set the rows that meet ``where`` aside as cells (table ``held``); their (ordinal, parent), by parent."""
+        cursor = self.con.cursor()
+        cells = "".join(f", {c.cell} AS c{i}" for i, c in enumerate(self.columns[operation]))
+        cursor.execute(
+            f"CREATE OR REPLACE TABLE held AS SELECT n, parent, match{cells} FROM staged "
+            f"WHERE op = '{operation}' AND {where}"
+        )
+        return cursor.execute("SELECT n, parent FROM held ORDER BY parent NULLS FIRST, n").fetchall()
 
     def records(self, operation: Operation, ordinals: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
-        """(match, JSON record) of the given rows, in their order."""
+        """(match, JSON record) of the given rows, which were set aside, in their order."""
         columns = self.columns[operation]
-        cells = "".join(f", {c.staged}" for c in columns)
         rows = (
             self.con.cursor()
-            .execute(f"SELECT match{cells} FROM staged WHERE n IN ({', '.join(map(str, ordinals))}) ORDER BY n")
+            .execute(f"SELECT * EXCLUDE (n, parent) FROM held WHERE n IN ({', '.join(map(str, ordinals))}) ORDER BY n")
             .fetchall()
         )
         return [(row[0], _record(operation, columns, row)) for row in rows]
 
 
 def connect(folder: Path, uri: str) -> duckdb.DuckDBPyConnection:
-    """A DuckDB file in a scratch folder that can read the batch at ``uri``; UTC, bounded memory, spills there."""
-    con = duckdb.connect(str(folder / "stage.duckdb"), config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
-    con.execute("SET TimeZone = 'UTC'")
-    con.execute(f"SET temp_directory = {literal(str(folder / 'spill'))}")
+    """DuckDB over the batch at ``uri``: UTC, bounded memory, spills into a scratch folder."""
+    con = duckdb.connect(config={"memory_limit": MEMORY_LIMIT, "threads": THREADS})
+    # Without the flush, DuckDB's allocator keeps for 10 s what was freed, beyond the memory limit.
+    for name, value in (
+        ("TimeZone", "UTC"), ("enable_progress_bar", "false"), ("temp_directory", str(folder / "spill")),
+        ("allocator_flush_threshold", FLUSH), ("allocator_bulk_deallocation_flush_threshold", FLUSH),
+    ):  # fmt: skip
+        con.execute(f"SET {name} = {literal(value)}")
     fs, _ = fsspec.core.url_to_fs(uri)
     if fs.protocol not in ("file", ("file", "local")):
         con.register_filesystem(fs)
     return con
 
 
-def _cell_bytes(staged: str) -> str:
-    """An upper bound of a cell's bytes in the CSV: quotes around it, inner quotes doubled, a separator."""
-    return f"coalesce(greatest(strlen(replace({staged}, '\"', '\"\"')), 4), 0) + 3"
-
-
-def _constant(con: duckdb.DuckDBPyConnection, sql: str) -> str:
-    """The staged cell of a SQL literal; null clears."""
+def _constant(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> Column:
+    """The column of a SQL literal; null clears."""
     type_text = con.execute(f"SELECT typeof({sql})").fetchall()[0][0]
     text = text_sql("v", "VARCHAR" if type_text == '"NULL"' else type_text)
-    row = con.execute(f"SELECT {text} FROM (SELECT {sql} AS v)").fetchall()[0]
-    return literal("" if row[0] is None else row[0])
+    cell = con.execute(f"SELECT {text} FROM (SELECT {sql} AS v)").fetchall()[0][0]
+    return constant(name, sql, type_text=type_text, cell="" if cell is None else cell)
 
 
 def _record(operation: Operation, columns: list[Column], row: tuple[Any, ...]) -> dict[str, Any]:
@@ -240,6 +329,3 @@ def _record(operation: Operation, columns: list[Column], row: tuple[Any, ...]) -
     for column, cell in zip(columns, row[1:], strict=True):
         column.put(record, cell)
     return record
-
-
-__all__ = ["Group", "Operation", "Stage", "connect", "text_sql"]

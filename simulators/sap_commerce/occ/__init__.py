@@ -1,0 +1,1 @@
+"""The OCC REST subset that integrations use; see ``routes`` for the calls."""

@@ -1,0 +1,192 @@
+"""The steps as Airflow runs them: what they return, what they skip, what they refuse."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import DownstreamTasksSkipped, TaskDeferred
+
+from commerce_sync import steps
+from commerce_sync.errors import ConfigurationError
+from flows.house import org, shop
+from flows.walking import CUSTOMERS, HISTORY, HOUSEHOLDS, KEY, SPEND, Org, Shop, line
+
+__all__ = ["org", "shop"]
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class Task:
+    """One DAG run of one flow, task by task."""
+
+    def __init__(self, dag_id: str, run_id: str, **params: Any) -> None:
+        self.dag: DAG = runpy.run_path(str(ROOT / "dags" / f"{dag_id}.py"))["dag"]
+        self.pushed: dict[str, Any] = {}
+        self.context: dict[str, Any] = {
+            "dag_run": SimpleNamespace(run_id=run_id, conf=params, run_type="manual", dag_id=dag_id),
+            "params": params,
+            "ti": SimpleNamespace(xcom_push=lambda key, value: self.pushed.update({key: value})),
+        }
+
+    def run(self, task_id: str) -> Any:
+        """What the task returns; what it pushed before it skipped the rest is in ``pushed``."""
+        return self.dag.get_task(task_id).execute(self.context)
+
+    def skipped_by(self, task_id: str) -> list[str]:
+        """Tasks that a task skips; it must skip some."""
+        with pytest.raises(DownstreamTasksSkipped) as found:
+            self.run(task_id)
+        return sorted(str(task) for task in found.value.tasks)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("COMMERCE_SYNC_HOME", str(tmp_path))
+    return tmp_path
+
+
+def of_leg(*names: str) -> list[str]:
+    return sorted(f"{HOUSEHOLDS}.{name}" for name in names)
+
+
+def test_the_steps_of_a_leg_hand_on_counts_and_no_rows(shop: Shop, org: Org) -> None:
+    shop.customers(1, 2)
+    task = Task(CUSTOMERS, "run-1")
+    told = {name: task.run(f"{HOUSEHOLDS}.{name}") for name in ("extract", "map_changes", "check", "load", "commit")}
+    assert len(org.accounts) == 2
+    assert (told["extract"]["rows"], told["map_changes"]["new"], told["load"]["delivered"]) == (2, 2, 2)
+    assert told["commit"]["status"] == "green"
+    for name, value in told.items():
+        text = json.dumps(value, default=str)
+        assert len(text) <= 4096, name
+        assert not [word for word in ("Lovelace", "people.example", "1234567", org.far.client_secret) if word in text]
+
+
+def test_a_leg_with_nothing_to_send_skips_its_own_later_steps_only(shop: Shop, org: Org) -> None:
+    shop.customers(1)
+    first = Task(CUSTOMERS, "run-1")
+    for name in ("extract", "map_changes", "check", "load", "commit"):
+        first.run(f"{HOUSEHOLDS}.{name}")
+    second = Task(CUSTOMERS, "run-2")
+    second.run(f"{HOUSEHOLDS}.extract")
+    assert second.skipped_by(f"{HOUSEHOLDS}.map_changes") == of_leg("check", "load", "commit")
+    assert second.pushed["return_value"]["unchanged"] == 1
+    shop.remove(1)
+    third = Task(CUSTOMERS, "run-3", mode="changes")
+    assert third.skipped_by(f"{HOUSEHOLDS}.extract") == of_leg("map_changes", "check", "load", "commit")
+    runs = steps.site().ledger.runs(HOUSEHOLDS)
+    assert [(run.run, run.status) for run in runs] == [("run-3", "green"), ("run-2", "green"), ("run-1", "green")]
+
+
+def test_a_plan_ends_before_the_gate(shop: Shop, org: Org) -> None:
+    shop.customers(1)
+    task = Task(CUSTOMERS, "run-1", mode="plan")
+    task.run(f"{HOUSEHOLDS}.extract")
+    assert task.skipped_by(f"{HOUSEHOLDS}.map_changes") == of_leg("check", "load", "commit")
+    assert task.pushed["return_value"]["new"] == 1
+    assert org.far.calls()["total"] == 0
+
+
+def test_an_aggregate_leg_has_its_own_step(shop: Shop, org: Org) -> None:
+    shop.customers(1)
+    org.far.put("Account", [{"Name": "x", KEY: "C0001"}])
+    shop.product("p1")
+    shop.order("O1", customer=1, day="2026-05-01", lines=[line(0, "p1", 1, 10.0)])
+    task = Task(HISTORY, "run-1")
+    assert task.run(f"{SPEND}.extract")["sources"] == {"orders": 1, "returns": 0}
+    assert task.run(f"{SPEND}.aggregate")["touched"] == 1
+    for name in ("map_changes", "check", "load", "commit"):
+        task.run(f"{SPEND}.{name}")
+    assert org.accounts["C0001"]["Lifetime_Spend__c"] == 10
+
+
+def test_a_load_that_waits_for_bulk_jobs_frees_its_worker_and_goes_on_later(shop: Shop, org: Org) -> None:
+    shop.customers(1)
+    task = Task(CUSTOMERS, "run-1")
+    task.run(f"{HOUSEHOLDS}.extract")
+    task.run(f"{HOUSEHOLDS}.map_changes")
+    task.run(f"{HOUSEHOLDS}.check")
+    org.far.fault(action="hold_jobs", times=None)
+    load = task.dag.get_task(f"{HOUSEHOLDS}.load")
+    load.wait_s, real = 0.0, load.target
+    load.target = lambda mapping, on_call: Bulk(real(mapping, on_call))
+    with pytest.raises(TaskDeferred) as deferred:
+        load.execute(task.context)
+    assert deferred.value.method_name == "execute"
+    org.far.clear_faults()
+    load.wait_s = 30.0
+    assert load.execute(task.context, event={"status": "success"})["delivered"] == 1
+    assert org.jobs() == 1, "the job that waited, no other"
+
+
+class Bulk:
+    """The target, sending everything by bulk jobs."""
+
+    def __init__(self, real: Any) -> None:
+        self.real = real
+
+    def load(self, target: Any, *args: Any, **kwargs: Any) -> Any:
+        from dataclasses import replace
+
+        options = {"poll_first_s": 0.02, "poll_most_s": 0.05}
+        return self.real.load(replace(target, bulk_from=1, options=options), *args, **kwargs)
+
+
+def test_a_step_before_its_run_began_says_what_to_do(shop: Shop, org: Org) -> None:
+    with pytest.raises(ConfigurationError, match="start it with its extract step"):
+        Task(CUSTOMERS, "run-1").run(f"{HOUSEHOLDS}.map_changes")
+
+
+def test_a_settled_run_that_is_cleared_becomes_a_new_one(shop: Shop, org: Org) -> None:
+    shop.customers(1)
+    task = Task(CUSTOMERS, "run-1")
+    for name in ("extract", "map_changes", "check", "load", "commit"):
+        task.run(f"{HOUSEHOLDS}.{name}")
+    shop.change(1, name="Grace Hopper")
+    for name in ("extract", "map_changes", "check", "load", "commit"):
+        task.run(f"{HOUSEHOLDS}.{name}")
+    assert org.accounts["C0001"]["Name"] == "Grace Hopper (household)"
+    assert [run.run for run in steps.site().ledger.runs(HOUSEHOLDS)] == ["run-1~2", "run-1"]
+
+
+# What a run was asked to do
+
+
+def asked(run_type: str = "manual", conf: dict[str, Any] | None = None, **values: Any) -> dict[str, Any]:
+    run = SimpleNamespace(run_id="run-1", conf=conf, run_type=run_type)
+    params = {name: values.pop(name) for name in ("mode", "since", "until") if name in values}
+    return {"dag_run": run, "params": params, **values}
+
+
+def test_a_backfill_reads_its_data_interval() -> None:
+    start = datetime(2026, 5, 1, tzinfo=UTC)
+    found = steps.request(
+        asked("backfill", data_interval_start=start, data_interval_end=start + timedelta(hours=1))  # type: ignore[arg-type]
+    )
+    assert (found.since, found.until, found.backfill) == (start, start + timedelta(hours=1), True)
+
+
+def test_a_scheduled_run_does_not_read_its_data_interval() -> None:
+    found = steps.request(asked("scheduled", data_interval_start=datetime(2026, 5, 1, tzinfo=UTC)))  # type: ignore[arg-type]
+    assert (found.mode, found.since, found.backfill) == ("auto", None, False)
+
+
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        (asked(conf={"mod": "plan"}), "conf has mod; legal keys: mode, since, until"),
+        (asked(mode="all"), "mode 'all' is not known; legal modes: auto, changes"),
+        (asked(since="yesterday"), "param since is 'yesterday'; give a date-time like"),
+        (asked(since="2026-05-01T00:00:00"), "without a time zone"),
+        (asked(since="2026-05-02T00:00:00+00:00", until="2026-05-01T00:00:00+00:00"), "window is empty"),
+    ],
+)  # fmt: skip
+def test_what_a_run_cannot_be_asked_is_named(context: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        steps.request(context)  # type: ignore[arg-type]
