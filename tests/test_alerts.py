@@ -86,7 +86,9 @@ def failed_run(tmp_path, monkeypatch):
     monkeypatch.setenv("COMMERCE_SYNC_HOME", str(tmp_path))
     ledger = places.open_ledger()
     run = ledger.begin("customers", "manual__1", kind="changes", mapping_version=1)
-    ledger.update(run, status="stopped", message="9 of 10 records is more than guard max_deletes allows (2)", extracted=10)
+    ledger.update(
+        run, status="stopped", message="9 of 10 records is more than guard max_deletes allows (2)", extracted=10
+    )
     running = ledger.begin("contacts", "manual__1", kind="changes", mapping_version=1)
     context = {"dag_run": SimpleNamespace(dag_id="salesforce_customers", run_id="manual__1"), "reason": "task_failure"}
     return ledger, running, context
@@ -104,7 +106,9 @@ def test_a_failed_flow_is_mailed_with_its_counts_and_reasons(failed_run, monkeyp
         notify(failed_run[2])
     assert len(box.letters) == 1
     letter = email.message_from_string(box.letters[0].removesuffix("\r\n.\r\n"))
-    body = next(part for part in letter.walk() if part.get_content_maintype() == "text").get_payload(decode=True).decode()
+    body = (
+        next(part for part in letter.walk() if part.get_content_maintype() == "text").get_payload(decode=True).decode()
+    )
     assert letter["Subject"] == "salesforce_customers failed"
     assert "customers: stopped; extracted 10" in body
     assert "guard max_deletes allows (2)" in body
@@ -114,7 +118,10 @@ def test_a_failed_flow_is_posted_as_json(failed_run, monkeypatch):
     with http_server() as (posts, port):
         monkeypatch.setenv("AIRFLOW_CONN_COMMERCE_SYNC_ALERTS", f"http://127.0.0.1:{port}")
         notify(failed_run[2])
-    assert [(leg["leg"], leg["status"]) for leg in posts[0]["legs"]] == [("customers", "stopped"), ("contacts", "stopped")]
+    assert [(leg["leg"], leg["status"]) for leg in posts[0]["legs"]] == [
+        ("customers", "stopped"),
+        ("contacts", "stopped"),
+    ]
     assert posts[0]["legs"][0]["extracted"] == 10
 
 

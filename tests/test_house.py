@@ -61,7 +61,9 @@ def test_imports_only_point_downwards(path):
     assert here in FLOOR, f"{path} has no floor: put it on one in this test"
     for target in imported(path):
         there = target[0] if target else here
-        assert there == here or FLOOR[there] < FLOOR[here], f"{path.name} imports {'.'.join(target)} from above or beside"
+        assert there == here or FLOOR[there] < FLOOR[here], (
+            f"{path.name} imports {'.'.join(target)} from above or beside"
+        )
 
 
 @pytest.mark.parametrize("system", SYSTEMS)

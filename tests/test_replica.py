@@ -21,7 +21,11 @@ CATEGORIES = ["Bakery", "Beer", "Candy", "Deli", "Eggs"]
 CATEGORY = pa.struct([("code", pa.string()), ("name", pa.string())])
 ENTRY = pa.struct([("entryNumber", pa.int32()), ("quantity", pa.int64()), ("totalPrice", pa.decimal128(16, 2)),
                    ("product", pa.struct([("supercategories", pa.list_(CATEGORY))]))])  # fmt: skip
-CODE, USER, UNIT = pa.struct([("code", pa.string())]), pa.struct([("customerID", pa.string())]), pa.struct([("uid", pa.string())])
+CODE, USER, UNIT = (
+    pa.struct([("code", pa.string())]),
+    pa.struct([("customerID", pa.string())]),
+    pa.struct([("uid", pa.string())]),
+)
 ORDERS = pa.schema([("code", pa.string()), ("date", pa.timestamp("us")), ("modifiedtime", pa.timestamp("us")), ("status", CODE),
                     ("user", USER), ("unit", UNIT), ("entries", pa.list_(ENTRY))])  # fmt: skip
 RETURNS = pa.schema([("code", pa.string()), ("modifiedtime", pa.timestamp("us")), ("status", CODE),
@@ -41,7 +45,9 @@ class Shop:
 
     def step(self) -> None:
         for _ in range(self.random.randint(1, 12)):
-            act = self.random.choice([self.place, self.place, self.edit, self.cancel, self.give_back, self.move, self.drop])
+            act = self.random.choice(
+                [self.place, self.place, self.edit, self.cancel, self.give_back, self.move, self.drop]
+            )
             act()
 
     def place(self) -> None:
@@ -163,12 +169,16 @@ def test_only_the_owners_of_new_and_of_replaced_versions_are_touched(tmp_path):
     for _ in range(40):
         shop.place()
     con = batches.connect()
-    first = Replica(con, stores, MAPPING, {}).aggregate(extract(batches, "a", shop, complete=True), run="a", complete=True)
+    first = Replica(con, stores, MAPPING, {}).aggregate(
+        extract(batches, "a", shop, complete=True), run="a", complete=True
+    )
     shop.touched.clear()
     order = next(row for row in shop.orders.values() if row["unit"] is None)
     order["user"] = {"customerID": "C99"}
     shop.touched.add(order["code"])
-    second = Replica(con, stores, MAPPING, first.pointer).aggregate(extract(batches, "b", shop, complete=False), run="b", complete=False)
+    second = Replica(con, stores, MAPPING, first.pointer).aggregate(
+        extract(batches, "b", shop, complete=False), run="b", complete=False
+    )
     assert second.facts["touched"] == 2
     assert "C99" in figures(Replica(con, stores, MAPPING, {}), second.pointer)
 
@@ -178,8 +188,12 @@ def test_reading_the_same_orders_again_touches_nobody(tmp_path):
     for _ in range(40):
         shop.place()
     con = batches.connect()
-    first = Replica(con, stores, MAPPING, {}).aggregate(extract(batches, "a", shop, complete=True), run="a", complete=True)
-    again = Replica(con, stores, MAPPING, first.pointer).aggregate(extract(batches, "b", shop, complete=False), run="b", complete=False)
+    first = Replica(con, stores, MAPPING, {}).aggregate(
+        extract(batches, "a", shop, complete=True), run="a", complete=True
+    )
+    again = Replica(con, stores, MAPPING, first.pointer).aggregate(
+        extract(batches, "b", shop, complete=False), run="b", complete=False
+    )
     assert again.facts["touched"] == 0
 
 

@@ -61,3 +61,8 @@ def test_an_unknown_mode_lists_the_legal_ones():
 def test_an_empty_window_is_refused():
     with pytest.raises(ConfigurationError, match="window is empty"):
         Request(since=NOW, until=NOW)
+
+
+def test_an_upper_bound_alone_is_refused_rather_than_ignored():
+    with pytest.raises(ConfigurationError, match="stands alone"):
+        Request(until=NOW)

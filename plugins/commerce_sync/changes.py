@@ -14,9 +14,10 @@ from commerce_sync.mapping import Mapping
 
 NULL_MARK = "chr(0)"
 SEPARATOR = "chr(31)"
+TEXTS = ("VARCHAR", "TEXT", "STRING", "CHAR", "BLOB", "ENUM")
 
 
-def canonical(column: str, type_text: str) -> str:
+def canonical(column: str, type_text: str, *, lengths: bool = True) -> str:
     """SQL text of one value as the target would see it.
 
     -0.0 is 0, NaN and infinity are null, decimals keep their scale, doubles have 15 digits, timestamps are UTC
@@ -30,8 +31,8 @@ def canonical(column: str, type_text: str) -> str:
         return f"format('{{:.15g}}', {finite})"
     if base.startswith("TIMESTAMP") or base == "DATETIME":
         return f"CAST(epoch_us({column}) // 1000 AS VARCHAR)"
-    if base in ("VARCHAR", "TEXT", "STRING", "CHAR", "BLOB", "ENUM"):
-        return _text(f"nfc_normalize({column})")
+    if base in TEXTS:
+        return _text(f"nfc_normalize({column})") if lengths else f"nfc_normalize({column})"
     return f"CAST({column} AS VARCHAR)"
 
 
@@ -40,9 +41,28 @@ def _text(expression: str) -> str:
 
 
 def fingerprint(fields: Types, *, version: int) -> str:
-    """SQL of the fingerprint (UBIGINT) over columns named and typed as in ``fields``, in that order."""
-    values = (f"coalesce({canonical(quoted(name), type_text)}, {NULL_MARK})" for name, type_text in fields.items())
-    return f"md5_number_lower(concat_ws({SEPARATOR}, 'v{version}', {', '.join(values)}))::UBIGINT"
+    """SQL of the fingerprint (UBIGINT) over columns named and typed as in ``fields``, in that order.
+
+    Values are joined as they are; only a row in which some text holds a separator or a null mark gets lengths in front
+    of its texts, under a version mark of its own. Prefixing every text would cost a third more.
+    """
+    plain, guarded = (_joined(fields, version=version, lengths=lengths) for lengths in (False, True))
+    texts = [quoted(name) for name, type_text in fields.items() if _is_text(type_text)]
+    strange = " OR ".join(f"contains({name}, {mark})" for name in texts for mark in (SEPARATOR, NULL_MARK))
+    joined = f"CASE WHEN {strange} THEN {guarded} ELSE {plain} END" if strange else plain
+    return f"md5_number_lower({joined})::UBIGINT"
+
+
+def _joined(fields: Types, *, version: int, lengths: bool) -> str:
+    mark = f"'v{version}{'l' if lengths else ''}'"
+    values = (
+        f"coalesce({canonical(quoted(name), kind, lengths=lengths)}, {NULL_MARK})" for name, kind in fields.items()
+    )
+    return f"concat_ws({SEPARATOR}, {mark}, {', '.join(values)})"
+
+
+def _is_text(type_text: str) -> bool:
+    return type_text.upper().partition("(")[0].strip() in TEXTS and not type_text.endswith("]")
 
 
 def quoted(name: str) -> str:
@@ -135,4 +155,4 @@ def payload(comparison: Comparison, *, changed_table: str) -> str:
 
 def digest(column: str = "_key") -> str:
     """SQL aggregate: an order-independent digest of keys that notices a lost, doubled or swapped one."""
-    return f"CAST(coalesce(sum(md5_number_lower({column})::HUGEINT) % 18446744073709551616, 0) AS VARCHAR)"
+    return f"CAST(coalesce(sum(hash({column})::HUGEINT) % 18446744073709551616, 0) AS VARCHAR)"

@@ -29,6 +29,8 @@ class Request:
     def __post_init__(self) -> None:
         if self.mode not in MODES:
             raise ConfigurationError(f"mode {self.mode!r} is not known; legal modes: {', '.join(MODES)}")
+        if self.until and not self.since:
+            raise ConfigurationError(f"until {self.until} stands alone; give since as well, or neither")
         if self.since and self.until and self.since >= self.until:
             raise ConfigurationError(f"window is empty: since {self.since} is not before until {self.until}")
 
