@@ -22,10 +22,10 @@ class Receiver:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 outer.headers.append(dict(self.headers))
+                outer.got.append(json.loads(body))  # before the answer: the next delivery may follow at once
                 self.send_response(outer.status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
-                outer.got.append(json.loads(body))
 
             def log_message(self, *_):
                 pass
