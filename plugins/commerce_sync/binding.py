@@ -20,6 +20,8 @@ UNSTORABLE = {
 }
 OWNER = "owner"
 """Column in which an aggregate says whom its figures belong to."""
+BEFORE = "before"
+"""What an aggregate's SQL calls the figures it gave last time (see ``Mapping.memory``)."""
 AS_OF = "as_of"
 """Column that aggregate legs find in their records: the UTC date of the run's start."""
 
@@ -72,12 +74,26 @@ class _Binder:
     def record_types(self) -> Types:
         if self._mapping.aggregate is None:
             return dict(self._mapping.source.columns)
+        self._create_memory()
         rows = self._bind(f"DESCRIBE {self._mapping.aggregate}", ("aggregate",))
         found = {row[0]: row[1] for row in rows}
+        self._check_memory(found)
         if OWNER not in found:
             fault = f"has to give a column named {OWNER!r}; it gives: {', '.join(found)}"
             raise self._fault(fault, ("aggregate",))
         return found | {AS_OF: "DATE"}
+
+    def _create_memory(self) -> None:
+        for name, type_text in self._mapping.memory.items():
+            self._type(type_text, ("memory", name))
+        self._con.execute(f"CREATE TABLE {BEFORE} ({_columns({OWNER: 'VARCHAR', **self._mapping.memory})})")
+
+    def _check_memory(self, found: Types) -> None:
+        for name, type_text in self._mapping.memory.items():
+            wanted = str(duckdb.sqltype(type_text))
+            if found.get(name) != wanted:
+                fault = f"is {wanted}, the aggregate gives {found.get(name, 'no such column')}"
+                raise self._fault(f"{fault}; its columns: {', '.join(found)}", ("memory", name))
 
     def field_types(self) -> Types:
         self._describe(self._mapping.key, "record", ("key",))
@@ -85,6 +101,8 @@ class _Binder:
             self._describe(f"({self._mapping.where})::BOOLEAN", "record", ("where",))
         types = self._target_types()
         self._con.execute(f"CREATE TABLE changes ({_columns(types)})")
+        if self._mapping.approval is not None and self._mapping.approval.rows is not None:
+            self._describe(f"({self._mapping.approval.rows})::BOOLEAN", "changes", ("approval", "rows"))
         for index, rule in enumerate(self._mapping.checks.rows):
             self._describe(f"({rule.sql})::BOOLEAN", "changes", ("checks", "rows", index))
         return types

@@ -17,20 +17,22 @@ OnNull = Literal["clear", "leave"]
 class Source:
     """Where records come from.
 
+    service: the integration object of SAP Commerce, the feed of the inbox; other systems need none.
     columns: column name -> DuckDB type text, nested as ``STRUCT(uid VARCHAR)`` or ``STRUCT(...)[]``; a struct or list
     of structs is read through the navigation property of that name.   key: the column that identifies a record.
     modified: the column delta reads go by, or None when only complete scans are possible.
     overlap: how far below the high water a delta read begins.   owner: SQL naming whom a record belongs to, for legs
-    that aggregate (see ``Mapping.aggregate``), else None.   options: passed to the system as they are.
+    that aggregate (see ``Mapping.aggregate``), else None; ``'*'`` makes the record visible to every owner.
+    options: passed to the system as they are.
     """
 
     name: str
     system: str
     conn_id: str
-    service: str
     entity_set: str
     columns: dict[str, str]
     key: str
+    service: str = ""
     modified: str | None = None
     filter: str | None = None
     overlap: timedelta = timedelta(minutes=5)
@@ -47,21 +49,38 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True)
+class Shared:
+    """A value that may be edited on both sides of a pair of legs.
+
+    name: what both legs of the pair call it.   owner: the system whose value wins when both sides changed it.
+    """
+
+    name: str
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the target: its name there, the SQL that computes it, what null means, whether it is personal."""
+    """One field of the target: its name there, the SQL that computes it, what null means, whether it is personal.
+
+    shared: set when the other side may edit the value too (see ``Mapping.pair``).
+    """
 
     name: str
     value: str
     on_null: OnNull = "clear"
     pii: bool = False
     lookup: Lookup | None = None
+    shared: Shared | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where records go.
 
-    on_delete: ``ignore``, ``delete``, or a dict of target field -> SQL literal to set.   bulk_from: number of changes
+    on_delete: ``ignore``, ``delete``, or a dict of target field -> SQL literal to set.   on_leave: what happens to a
+    delivered record that is still there but no longer meets the mapping's ``where``: ``ignore`` leaves the target as it
+    is, ``delete`` does what ``on_delete`` says.   bulk_from: number of changes
     from which the system's bulk interface is used.   options: passed to the system as they are.
     """
 
@@ -70,6 +89,7 @@ class Target:
     object: str
     external_id: str
     on_delete: str | dict[str, str] = "ignore"
+    on_leave: Literal["ignore", "delete"] = "ignore"
     bulk_from: int = 2000
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -128,6 +148,19 @@ class Guards:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """What of a run needs a person's yes before it is sent.
+
+    rows: SQL condition over the changes; rows that meet it are held.   changes: with more changes than this the whole
+    run is held; without an answer nothing is sent.   timeout: how long to wait for the answer.
+    """
+
+    rows: str | None = None
+    changes: Limit | None = None
+    timeout: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
 class Retries:
     """How often a rejected row is offered again, and how long the first pause is (it doubles each time)."""
 
@@ -143,6 +176,8 @@ class Mapping:
     where: SQL condition, rows that do not meet it are filtered.   aggregate: SQL text of the file beside the YAML, run
     over the replica of the sources; its result rows are what gets mapped.   transform: ``package.module:function``
     applied to the mapped changes as a pandas frame.   complete_scan: cron expression of the periodic complete scan.
+    memory: columns of the aggregate (name -> DuckDB type) that its SQL finds, as the last settled run had them, in a
+    relation named ``before``.   pair: name shared with the leg of the other direction; both have the same keys.
     """
 
     leg: str
@@ -159,6 +194,9 @@ class Mapping:
     checks: Checks = field(default_factory=Checks)
     guards: Guards = field(default_factory=Guards)
     retries: Retries = field(default_factory=Retries)
+    memory: dict[str, str] = field(default_factory=dict)
+    pair: str | None = None
+    approval: Approval | None = None
 
     @property
     def source(self) -> Source:

@@ -21,6 +21,7 @@ from jsonschema.exceptions import ValidationError, best_match
 
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.mapping import (
+    Approval,
     Check,
     Checks,
     Field,
@@ -30,6 +31,7 @@ from commerce_sync.mapping import (
     Mapping,
     Retries,
     RowRule,
+    Shared,
     Source,
     Target,
 )
@@ -156,7 +158,8 @@ def _legal(at: KeyPath) -> str:
 
 
 def _build(path: Path, content: dict[str, Any]) -> Mapping:
-    optional = {name: content[name] for name in ("where", "transform") if name in content}
+    optional = {name: content[name] for name in ("where", "transform", "memory", "pair") if name in content}
+    _check_pair(content)
     return Mapping(
         leg=content["leg"],
         path=str(path),
@@ -170,8 +173,18 @@ def _build(path: Path, content: dict[str, Any]) -> Mapping:
         checks=_checks(content.get("checks", {})),
         guards=_guards(content.get("guards", {})),
         retries=_retries(content.get("retries", {})),
+        approval=_approval(content["approval"]) if "approval" in content else None,
         **optional,
     )
+
+
+def _check_pair(content: dict[str, Any]) -> None:
+    """Shared values are agreed between two legs, so the leg has to say which pair it belongs to."""
+    shared = [name for name, value in content["fields"].items() if isinstance(value, dict) and "shared" in value]
+    if shared and "pair" not in content:
+        raise ValueError(f"field {shared[0]!r} is shared, but the leg names no `pair`; give both legs the same one")
+    if "memory" in content and "aggregate" not in content:
+        raise ValueError("`memory` is for legs with an `aggregate`; this one has none")
 
 
 def _sources(content: dict[str, Any]) -> tuple[Source, ...]:
@@ -194,7 +207,7 @@ def _source(name: str, content: dict[str, Any]) -> Source:
         name=name,
         system=content["system"],
         conn_id=content.get("connection", f"{content['system']}_default"),
-        service=content["service"],
+        service=content.get("service", ""),
         entity_set=content["entity_set"],
         columns=dict(content["columns"]),
         key=content["key"],
@@ -203,7 +216,7 @@ def _source(name: str, content: dict[str, Any]) -> Source:
 
 
 def _target(content: dict[str, Any]) -> Target:
-    optional = {key: content[key] for key in ("bulk_from", "options") if key in content}
+    optional = {key: content[key] for key in ("bulk_from", "options", "on_leave") if key in content}
     deletion = content.get("on_delete", "ignore")
     if isinstance(deletion, dict):
         deletion = {name: _literal(value) for name, value in deletion.items()}
@@ -230,12 +243,14 @@ def _field(name: str, content: Any) -> Field:
     if "lookup" in content:
         parent, _, external_id = content["lookup"].partition(".")
         lookup = Lookup(object=parent, external_id=external_id)
+    shared = Shared(**content["shared"]) if "shared" in content else None
     return Field(
         name=name,
         value=_literal(content["value"]),
         on_null=content.get("on_null", "clear"),
         pii=content.get("pii", False),
         lookup=lookup,
+        shared=shared,
     )
 
 
@@ -286,6 +301,12 @@ def _share(text: str) -> float:
 def _duration(text: str) -> timedelta:
     number, unit = re.match(r"^(\d+) ?(\w+)$", text).groups()  # type: ignore[union-attr]  # the schema checked it
     return timedelta(**{UNITS[unit]: int(number)})
+
+
+def _approval(content: dict[str, Any]) -> Approval:
+    changes = _limit(content.get("changes"))
+    waiting = {"timeout": _duration(content["timeout"])} if "timeout" in content else {}
+    return Approval(rows=content.get("rows"), changes=changes, **waiting)
 
 
 def _retries(content: dict[str, Any]) -> Retries:
