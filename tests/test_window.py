@@ -10,7 +10,7 @@ from commerce_sync.mapping import Field, Mapping, Source, Target
 from commerce_sync.window import Request, decide, scan_is_due
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-SOURCE = Source("source", "sap_commerce", "c", "S", "E", {"uid": "VARCHAR", "m": "TIMESTAMP"}, "uid", modified="m")
+SOURCE = Source("source", "sap_commerce", "c", "E", {"uid": "VARCHAR", "m": "TIMESTAMP"}, "uid", modified="m")
 MAPPING = Mapping("leg", "leg.yaml", 1, (SOURCE,), "uid", Target("salesforce", "c", "Account", "X"),
                   (Field("X", "uid"),), complete_scan="0 2 * * *")  # fmt: skip
 
