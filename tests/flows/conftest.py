@@ -1,3 +1,3 @@
-from flows.house import org, shop, walk
+from flows.house import fleet, media, org, shop, walk
 
-__all__ = ["org", "shop", "walk"]
+__all__ = ["fleet", "media", "org", "shop", "walk"]

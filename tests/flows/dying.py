@@ -25,7 +25,7 @@ from commerce_sync.mapping import Checks, Guards, Mapping
 from commerce_sync.systems.salesforce.bulk import Ingest
 from commerce_sync.systems.salesforce.loader import Load
 from commerce_sync.window import Request
-from flows.walking import SPEND, mapping_of, open_site, swift
+from flows.walking import mapping_of, open_site, swift
 
 STEPS = ("extract", "map_changes", "check", "load", "commit")
 
@@ -108,8 +108,13 @@ AGGREGATE_POINTS: dict[str, Callable[[], None]] = {
 def live(folder: str, environment: dict[str, str], leg: str, run_id: str, steps: tuple[str, ...], point: str) -> None:
     """Walk some steps of a complete run; ``point`` names where to die, an empty one nowhere."""
     os.environ |= environment
+    if steps == ("whole",):
+        from flows import killing  # stands above this module
+
+        killing.whole(folder, leg, run_id, point)
+        return
     if point:
-        arm = AGGREGATE_POINTS[point] if leg == SPEND else POINTS[point][1]
+        arm = AGGREGATE_POINTS[point] if mapping_of(leg).aggregate else POINTS[point][1]
         arm()
     site, mapping = open_site(Path(folder)), by_bulk(leg)
     if steps == ("walk",):
@@ -137,7 +142,7 @@ def one_step(step: str, work: legs.LegRun) -> None:
 def _nursery() -> multiprocessing.context.ForkServerContext:
     """Processes that begin with everything imported: the server that forks them needs our path when it starts."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["flows.dying"])
+    context.set_forkserver_preload(["flows.dying", "flows.killing"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         forkserver.ensure_running()

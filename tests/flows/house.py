@@ -27,6 +27,22 @@ def org(salesforce: Any, monkeypatch: pytest.MonkeyPatch) -> Org:
 
 
 @pytest.fixture
+def media(iconik: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The iconik simulator."""
+    monkeypatch.setenv("AIRFLOW_CONN_ICONIK_DEFAULT", connection(iconik))
+    iconik.clear_faults()
+    return iconik
+
+
+@pytest.fixture
+def fleet(opentext_iot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The OpenText IoT simulator."""
+    monkeypatch.setenv("AIRFLOW_CONN_OPENTEXT_IOT_DEFAULT", connection(opentext_iot))
+    opentext_iot.clear_faults()
+    return opentext_iot
+
+
+@pytest.fixture
 def walk(shop: Shop, org: Org, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Walk:
     """Runs a flow's legs in this process against both simulators; short retries do not pause."""
     monkeypatch.setattr(rest, "_pause", lambda _state: 0.0)

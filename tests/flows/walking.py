@@ -38,12 +38,19 @@ Row = dict[str, Any]
 def legs_of(dag_id: str) -> tuple[Mapping, ...]:
     """The mappings of a flow in the order its DAG file runs them."""
     runpy.run_path(str(ROOT / "dags" / f"{dag_id}.py"))
-    return tuple(mapping for stage in flow.BUILT[dag_id] for mapping in stage)
+    return tuple(mapping for stage in flow.BUILT.get(dag_id, ()) for mapping in stage)
+
+
+@cache
+def flow_of(leg: str) -> str:
+    """The flow a leg belongs to."""
+    flows = sorted(path.stem for path in (ROOT / "dags").glob("*.py"))
+    return next(dag_id for dag_id in flows if any(item.leg == leg for item in legs_of(dag_id)))
 
 
 def mapping_of(leg: str) -> Mapping:
     """One leg's mapping, whatever flow it belongs to."""
-    return next(item for dag_id in (CUSTOMERS, HISTORY) for item in legs_of(dag_id) if item.leg == leg)
+    return next(item for item in legs_of(flow_of(leg)) if item.leg == leg)
 
 
 def open_site(folder: Path) -> Site:
@@ -54,7 +61,8 @@ def open_site(folder: Path) -> Site:
 
 def swift(mapping: Mapping, **target: Any) -> Mapping:
     """The leg as it is, without pauses; ``target`` replaces values of its target."""
-    options = {**mapping.target.options, **SWIFT, **target.pop("options", {})}
+    pace = SWIFT if mapping.target.system == "salesforce" else {}
+    options = {**mapping.target.options, **pace, **target.pop("options", {})}
     return replace(mapping, target=replace(mapping.target, options=options, **target))
 
 
@@ -100,7 +108,7 @@ class Walk:
 
     def attempt(self, leg: str, mode: str = "auto", **options: Any) -> Run:
         """Walk one leg; what it raises is in ``error``."""
-        return self(HISTORY if leg == SPEND else CUSTOMERS, mode, leg, **options)[leg]
+        return self(flow_of(leg), mode, leg, **options)[leg]
 
     @property
     def error(self) -> BaseException | None:
@@ -303,7 +311,11 @@ class Altering:
 
 def connection(far: Any, **extra: Any) -> str:
     """The Airflow connection to a simulator, as the environment holds it."""
-    if "security_token" in far.credentials:
+    if "auth_token" in far.credentials:
+        fields = {"conn_type": "commerce_sync_iconik", "login": far.app_id, "password": far.auth_token}
+    elif "username" not in far.credentials:
+        fields = {"conn_type": "commerce_sync_opentext_iot", "login": far.client_id, "password": far.client_secret}
+    elif "security_token" in far.credentials:
         fields = {"conn_type": "commerce_sync_salesforce", "login": far.client_id, "password": far.client_secret}
     else:
         fields = {"conn_type": "commerce_sync_sap_commerce", "login": far.username, "password": far.password}
