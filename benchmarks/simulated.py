@@ -5,7 +5,6 @@ The caller reads raw bytes over one connection and decodes nothing, so that the 
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
 import statistics
@@ -17,12 +16,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from benchmarks import measure
+from benchmarks.caller import Caller
 from benchmarks.results import Goal, Report, table
+from benchmarks.simulated_media import found_events, searched, sent
 
-TIMEOUT_S = 120
 ORDERS = "/odata2webservices/OrderSync/Orders"
 EXPAND = "entries,entries/product,user,status"
 PAGE_ROWS = 1000
@@ -31,44 +31,62 @@ KEY, VERSION = "Commerce_Id__c", "v62.0"
 COLUMNS = (KEY, "Name", "Phone", "Website", "BillingStreet", "BillingCity", "BillingPostalCode", "BillingCountry",
            "Industry", "Description")  # fmt: skip
 READING, INGEST = "SAP Commerce: orders with entries read", "Salesforce: Bulk 2.0 rows ingested"
-START = "start with demo data"
+START, FULL = "start with demo data", "start with demo data, full"
+SEARCH, SENT, EVENTS = "iconik: assets found", "OpenText IoT: events sent one by one", "OpenText IoT: events found"
+SYSTEMS = ("sap_commerce", "salesforce", "iconik", "opentext_iot")
+UNITS = {START: "s", FULL: "s", "memory": "MB", READING: "orders/s", "entries": "entities/s", INGEST: "rows/s",
+         SEARCH: "assets/s", SENT: "events/s", EVENTS: "events/s"}  # fmt: skip
+FULL_ASSETS = 50_000
 
 
 def run(*, rows: int, rounds: int) -> Report:
-    """rows: orders read per round. Start, reads and ingest happen in every round, in one simulator process."""
-    found: dict[str, list[float]] = {START: [], "memory": [], READING: [], "entries": [], INGEST: []}
+    """rows: orders read per round. Everything happens in every round, in simulator processes of its own."""
+    found: dict[str, list[float]] = {}
     for _ in range(max(1, min(rounds, 3))):
-        with simulators() as (ready, start_s, pid):
-            found[START].append(start_s)
-            orders, entries, read_s = _read(ready["sap_commerce"], most=rows)
-            found[READING].append(orders / read_s)
-            found["entries"].append(entries / read_s)
-            found[INGEST].append(_ingest(ready["salesforce"], rows=INGEST_ROWS))
-            found["memory"].append(_peak_mb(pid))
+        for name, value in _round(rows):
+            found.setdefault(name, []).append(value)
     return _report(rows, found)
 
 
+def _round(rows: int) -> Iterator[tuple[str, float]]:
+    for name in SYSTEMS:
+        with simulators("--only", name) as (_, start_s, _):
+            yield f"{START}: {name}", start_s
+    with simulators() as (ready, start_s, pid):
+        yield START, start_s
+        orders, entries, read_s = _read(ready["sap_commerce"], most=rows)
+        yield READING, orders / read_s
+        yield "entries", entries / read_s
+        yield INGEST, _ingest(ready["salesforce"], rows=INGEST_ROWS)
+        yield SENT, sent(ready["opentext_iot"])
+        yield EVENTS, found_events(ready["opentext_iot"])
+        yield "memory", _peak_mb(pid)
+    with simulators("--scale", "full") as (ready, start_s, _):
+        yield FULL, start_s
+        yield SEARCH, searched(ready["iconik"], most=FULL_ASSETS)
+
+
 def _report(rows: int, found: dict[str, list[float]]) -> Report:
-    units = {START: "s", "memory": "MB", READING: "orders/s", "entries": "entities/s", INGEST: "rows/s"}
-    names = {"memory": "peak memory, both systems", "entries": "SAP Commerce: entities read (orders and entries)"}
+    names = {"memory": "peak memory, all four", "entries": "SAP Commerce: entities read (orders and entries)"}
     lines = [("", "median", "min-max", "unit")]
     for name, values in found.items():
         spread = f"{min(values):,.1f}-{max(values):,.1f}"
-        lines.append((names.get(name, name), f"{statistics.median(values):,.1f}", spread, units[name]))
-    report = Report("simulators", "Simulators, demo data (slice)", {"orders": rows, "ingest_rows": INGEST_ROWS})
+        unit = UNITS.get(name.partition(": ")[0], UNITS.get(name, ""))
+        lines.append((names.get(name, name), f"{statistics.median(values):,.1f}", spread, unit))
+    report = Report("simulators", "Simulators, demo data", {"orders": rows, "ingest_rows": INGEST_ROWS})
     report.table, report.figures = table(lines), dict(found)
     report.goals = [
         Goal("entities read from SAP Commerce", statistics.median(found["entries"]), 10_000, "at least", "/s"),
         Goal("rows ingested by Bulk 2.0", statistics.median(found[INGEST]), 50_000, "at least", "/s"),
+        Goal("all four start with demo data", statistics.median(found[START]), 10, "at most", " s"),
     ]
     return report
 
 
 @contextmanager
-def simulators() -> Iterator[tuple[dict[str, Any], float, int]]:
-    """A simulator process of both systems with demo data; yields its ready line, seconds to it, its pid."""
-    command = [sys.executable, "-m", "simulators", "--port-base", "0", "--seed", "demo", "--control",
-               "--only", "sap_commerce,salesforce"]  # fmt: skip
+def simulators(*options: str) -> Iterator[tuple[dict[str, Any], float, int]]:
+    """A simulator process with demo data; yields its ready line, seconds to it, its pid."""
+    command = [sys.executable, "-m", "simulators", "--port-base", "0", "--seed", "demo", "--control", *options]
     began = time.monotonic()
     with subprocess.Popen(
         command, cwd=measure.ROOT, env=measure.environment(), stdout=subprocess.PIPE, text=True
@@ -82,27 +100,6 @@ def simulators() -> Iterator[tuple[dict[str, Any], float, int]]:
         finally:
             process.terminate()
             process.wait(timeout=30)
-
-
-class Caller:
-    """One kept-alive connection."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self.http = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=TIMEOUT_S)
-        self.headers: dict[str, str] = {}
-
-    def call(self, method: str, path: str, body: Any = None, **headers: str) -> bytes:
-        """The answer's bytes. Raises RuntimeError for anything but success."""
-        sent = json.dumps(body).encode() if isinstance(body, dict) else body
-        kind = {"Content-Type": "application/json"} if isinstance(body, dict) else {}
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.http.request(method, path, body=sent, headers={**self.headers, **kind, **named})
-        answer = self.http.getresponse()
-        content = answer.read()
-        if answer.status >= 300:
-            raise RuntimeError(f"{method} {path} was answered {answer.status}: {content[:300]!r}")
-        return content
 
 
 def _read(system: dict[str, Any], *, most: int) -> tuple[int, int, float]:

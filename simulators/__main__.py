@@ -18,6 +18,7 @@ from typing import Any
 
 from simulators.clock import Clock
 from simulators.faults import Faults
+from simulators.seeding import Seeding
 from simulators.server import Served, serve, stop
 from simulators.system import Options, System
 from simulators.tls import server_context
@@ -43,7 +44,12 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         help="first port; 0 takes free ports (default 9100)",
     )
     add("--only", type=_names, default=None, metavar="A,B", help=f"serve only these of {', '.join(SYSTEMS)}")
-    add("--seed", choices=("demo", "empty"), default="demo", help="what the systems hold at the start")
+    add(
+        "--seed",
+        default="demo",
+        metavar="demo|empty|FILE",
+        help="what the systems hold at the start; FILE is JSON, records by system and type (default demo)",
+    )
     add("--scale", choices=("slice", "full"), default="slice", help="how much of the demo data is loaded")
     add("--control", action="store_true", help="switch on the control API under /_sim/")
     add("--tls", action="store_true", help="serve HTTPS with a certificate authority made for this run")
@@ -97,7 +103,8 @@ async def run(args: argparse.Namespace) -> int:
 async def _start_all(args: argparse.Namespace, *, folder: Path, served: list[Served]) -> dict[str, Any]:
     clock = Clock(args.state / "clock" if args.state else None)
     context, ca_file = server_context(folder / "tls") if args.tls else (None, None)
-    options = Options(seed=args.seed, scale=args.scale, state=args.state, org=args.org, control=args.control)
+    seeding = Seeding.chosen(args.seed, systems=SYSTEMS, state=args.state)
+    options = Options(seed=seeding.name, scale=args.scale, state=args.state, org=args.org, control=args.control)
     ready: dict[str, Any] = {}
     for index, name in enumerate(SYSTEMS):
         if args.only is not None and name not in args.only:
@@ -107,12 +114,12 @@ async def _start_all(args: argparse.Namespace, *, folder: Path, served: list[Ser
         if system is None:
             _missing(name, named=args.only is not None)
             continue
+        await seeding.fill(system, name=name)
         one = await serve(
             system,
             port=args.port_base + index if args.port_base else 0,
             clock=clock,
             faults=faults,
-            seed=args.seed,
             control=args.control,
             context=context,
             latency_ms=args.latency_ms,

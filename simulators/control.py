@@ -14,9 +14,9 @@ from aiohttp import web
 from simulators.calls import Calls
 from simulators.clock import Clock
 from simulators.faults import Faults
+from simulators.seeding import SEEDS
 from simulators.system import System
 
-SEEDS = ("empty", "demo")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 

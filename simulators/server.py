@@ -37,19 +37,16 @@ async def serve(
     port: int,
     clock: Clock,
     faults: Faults,
-    seed: str,
     control: bool,
     context: ssl.SSLContext | None,
     latency_ms: float,
 ) -> Served:
-    """Seed the system and listen; port 0 takes a free one. Raises OSError when the port is taken."""
+    """Listen for a seeded system; port 0 takes a free one. Raises OSError when the port is taken."""
     calls = Calls()
     system.app.middlewares.insert(0, surround(faults=faults, calls=calls, latency_ms=latency_ms))
     system.app.router.add_get("/healthz", _healthz)
     if control:
         Control(system, clock=clock, faults=faults, calls=calls).add_routes(system.app)
-    if not system.restored:
-        await _done(system.store.reset(seed=seed))
     if system.begin is not None:
         await _done(system.begin())
     runner = web.AppRunner(system.app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)

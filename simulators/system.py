@@ -16,6 +16,9 @@ LARGEST_BODY_BYTES = 256 * 1024 * 1024
 
 Row = dict[str, Any]
 
+KEPT = object()
+"""What ``Store.reset`` gives at the start of a process when a state folder already holds the seed."""
+
 
 class Store(Protocol):
     """What the control API needs; every method may also be a coroutine.
@@ -24,7 +27,7 @@ class Store(Protocol):
     """
 
     def reset(self, *, seed: str) -> Any:
-        """Forget everything, then load the named seed ("empty" or "demo")."""
+        """Forget everything, then load the named seed ("empty" or "demo"); KEPT when a folder's data was left."""
 
     def records(self, kind: str, *, where: dict[str, str], limit: int | None, offset: int) -> Any:
         """(rows, total): raw stored values; ``where`` compares as text, ``total`` ignores the paging."""

@@ -20,10 +20,13 @@ FLOORS = [
     ["gate_checks"],
     ["gates"],
     ["replica"],
-    ["systems"],
     ["places"],
+    ["systems"],
+    ["company"],
     ["leg"],
+    ["agreement"],
     ["detection", "delivery"],
+    ["approval", "portion"],
     ["walk"],
     ["steps"],
     ["alerts"],
@@ -33,7 +36,7 @@ FLOORS = [
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-SYSTEMS = ("sap_commerce", "salesforce", "iconik", "opentext_iot")
+SYSTEMS = ("sap_commerce", "salesforce", "iconik", "opentext_iot", "inbox", "links")
 
 
 def imported(path: Path) -> set[tuple[str, ...]]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +13,18 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG
-from airflow.sdk.exceptions import DownstreamTasksSkipped, TaskDeferred
+from airflow.sdk.api.datamodels._generated import DagRunType
+from airflow.sdk.exceptions import (
+    AirflowRescheduleException,
+    AirflowSkipException,
+    DownstreamTasksSkipped,
+    TaskAwaitingInput,
+    TaskDeferred,
+)
 
+from commerce_sync import leg as legs
 from commerce_sync import steps
+from commerce_sync.company import LegBusy
 from commerce_sync.errors import ConfigurationError
 from flows.house import org, shop
 from flows.walking import CUSTOMERS, HISTORY, HOUSEHOLDS, KEY, SPEND, Org, Shop, line
@@ -31,8 +42,13 @@ class Task:
         self.context: dict[str, Any] = {
             "dag_run": SimpleNamespace(run_id=run_id, conf=params, run_type="manual", dag_id=dag_id),
             "params": params,
-            "ti": SimpleNamespace(xcom_push=lambda key, value: self.pushed.update({key: value})),
+            "ti": SimpleNamespace(
+                xcom_push=lambda key, value: self.pushed.update({key: value}),
+                get_first_reschedule_date=lambda _context: self.waits_since,
+            ),
+            "outlet_events": defaultdict(SimpleNamespace),
         }
+        self.waits_since: datetime | None = None
 
     def run(self, task_id: str) -> Any:
         """What the task returns; what it pushed before it skipped the rest is in ``pushed``."""
@@ -138,6 +154,62 @@ class Bulk:
         return self.real.load(replace(target, bulk_from=1, options=options), *args, **kwargs)
 
 
+def test_a_second_run_waits_for_the_first_without_using_up_a_try(shop: Shop, org: Org) -> None:
+    shop.customers(1)
+    first, second = Task(CUSTOMERS, "run-1"), Task(CUSTOMERS, "run-2")
+    first.run(f"{HOUSEHOLDS}.extract")
+    before = datetime.now(UTC)
+    with pytest.raises(AirflowRescheduleException) as put_back:
+        second.run(f"{HOUSEHOLDS}.extract")
+    assert timedelta(seconds=55) < put_back.value.reschedule_date - before < timedelta(seconds=75)
+    for name in ("map_changes", "check", "load", "commit"):
+        first.run(f"{HOUSEHOLDS}.{name}")
+    second.run(f"{HOUSEHOLDS}.extract")
+    second.skipped_by(f"{HOUSEHOLDS}.map_changes")
+    assert [run.status for run in steps.site().ledger.runs(HOUSEHOLDS)] == ["green", "green"]
+    assert len(org.accounts) == 1
+
+
+def test_a_step_in_the_middle_waits_as_well(shop: Shop, org: Org) -> None:
+    shop.customers(1)
+    old, new = Task(CUSTOMERS, "old"), Task(CUSTOMERS, "new")
+    old.run(f"{HOUSEHOLDS}.extract")
+    legs.release(steps.site(), HOUSEHOLDS, "old", message="its DAG run failed")
+    new.run(f"{HOUSEHOLDS}.extract")
+    with pytest.raises(AirflowRescheduleException):
+        old.run(f"{HOUSEHOLDS}.map_changes")
+
+
+def test_waiting_ends_some_day(shop: Shop, org: Org) -> None:
+    Task(CUSTOMERS, "run-1").run(f"{HOUSEHOLDS}.extract")
+    second = Task(CUSTOMERS, "run-2")
+    second.waits_since = datetime.now(UTC) - timedelta(hours=7)
+    with pytest.raises(LegBusy, match="run-1 is still at work"):
+        second.run(f"{HOUSEHOLDS}.extract")
+
+
+def test_a_run_for_keys_and_a_limit_reaches_every_step(shop: Shop, org: Org) -> None:
+    shop.customers(1, 2, 3)
+    task = Task(CUSTOMERS, "run-1", keys=["C0002", "C0003"], limit=1)
+    task.run(f"{HOUSEHOLDS}.extract")
+    assert task.run(f"{HOUSEHOLDS}.map_changes")["waiting"] == 1
+    for name in ("check", "load", "commit"):
+        task.run(f"{HOUSEHOLDS}.{name}")
+    assert set(org.accounts) == {"C0002"}
+
+
+def test_the_last_task_reports_what_was_moved_and_a_plan_reports_nothing(shop: Shop, org: Org) -> None:
+    shop.customers(1, 2)
+    task = Task(CUSTOMERS, "run-1")
+    for name in ("extract", "map_changes", "check", "load", "commit"):
+        task.run(f"{HOUSEHOLDS}.{name}")
+    assert task.run("done") == {HOUSEHOLDS: 2}
+    (event,) = task.context["outlet_events"].values()
+    assert event.extra == {"run": "run-1", "delivered": 2}
+    with pytest.raises(AirflowSkipException):
+        Task(CUSTOMERS, "run-2", mode="plan").run("done")
+
+
 def test_a_step_before_its_run_began_says_what_to_do(shop: Shop, org: Org) -> None:
     with pytest.raises(ConfigurationError, match="start it with its extract step"):
         Task(CUSTOMERS, "run-1").run(f"{HOUSEHOLDS}.map_changes")
@@ -160,14 +232,15 @@ def test_a_settled_run_that_is_cleared_becomes_a_new_one(shop: Shop, org: Org) -
 
 def asked(run_type: str = "manual", conf: dict[str, Any] | None = None, **values: Any) -> dict[str, Any]:
     run = SimpleNamespace(run_id="run-1", conf=conf, run_type=run_type)
-    params = {name: values.pop(name) for name in ("mode", "since", "until") if name in values}
+    params = {name: values.pop(name) for name in ("mode", "since", "until", "keys", "limit") if name in values}
     return {"dag_run": run, "params": params, **values}
 
 
-def test_a_backfill_reads_its_data_interval() -> None:
+@pytest.mark.parametrize("run_type", ["backfill", DagRunType.BACKFILL])
+def test_a_backfill_reads_its_data_interval(run_type: str) -> None:
     start = datetime(2026, 5, 1, tzinfo=UTC)
     found = steps.request(
-        asked("backfill", data_interval_start=start, data_interval_end=start + timedelta(hours=1))  # type: ignore[arg-type]
+        asked(run_type, data_interval_start=start, data_interval_end=start + timedelta(hours=1))  # type: ignore[arg-type]
     )
     assert (found.since, found.until, found.backfill) == (start, start + timedelta(hours=1), True)
 
@@ -177,12 +250,19 @@ def test_a_scheduled_run_does_not_read_its_data_interval() -> None:
     assert (found.mode, found.since, found.backfill) == ("auto", None, False)
 
 
+def test_a_run_that_another_flow_started_reads_what_changed() -> None:
+    found = steps.request(asked("asset_triggered"))  # type: ignore[arg-type]
+    assert (found.mode, found.since, found.backfill) == ("auto", None, False)
+
+
 @pytest.mark.parametrize(
     ("context", "message"),
     [
-        (asked(conf={"mod": "plan"}), "conf has mod; legal keys: mode, since, until"),
+        (asked(conf={"mod": "plan"}), "conf has mod; legal keys: keys, limit, mode, since, until"),
         (asked(mode="all"), "mode 'all' is not known; legal modes: auto, changes"),
         (asked(since="yesterday"), "param since is 'yesterday'; give a date-time like"),
+        (asked(keys="C0001"), "param keys is 'C0001'; give a list of keys"),
+        (asked(limit="9"), "param limit is '9'; give a whole number"),
         (asked(since="2026-05-01T00:00:00"), "without a time zone"),
         (asked(since="2026-05-02T00:00:00+00:00", until="2026-05-01T00:00:00+00:00"), "window is empty"),
     ],
@@ -190,3 +270,73 @@ def test_a_scheduled_run_does_not_read_its_data_interval() -> None:
 def test_what_a_run_cannot_be_asked_is_named(context: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         steps.request(context)  # type: ignore[arg-type]
+
+
+# Asking a person
+
+
+@pytest.fixture
+def question(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What Airflow was told to show to people."""
+    shown: dict[str, Any] = {}
+    monkeypatch.setattr(
+        "airflow.providers.standard.operators.hitl.upsert_hitl_detail", lambda **told: shown.update(told)
+    )
+    return shown
+
+
+def asking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Task:
+    """A run of the customers' flow whose households need approval from C0003 on, as far as its gate."""
+    mappings = tmp_path / "mappings"
+    shutil.copytree(ROOT / "include" / "mappings", mappings)
+    with (mappings / "salesforce" / f"{HOUSEHOLDS}.yaml").open("a") as file:
+        file.write("approval: {rows: \"Commerce_Id__c >= 'C0003'\", timeout: 2h}\n")
+    monkeypatch.setenv("COMMERCE_SYNC_MAPPINGS", str(mappings))
+    task = Task(CUSTOMERS, "run-1")
+    task.context["task_instance"] = SimpleNamespace(id="ti")
+    task.run(f"{HOUSEHOLDS}.extract")
+    task.run(f"{HOUSEHOLDS}.map_changes")
+    return task
+
+
+@pytest.mark.parametrize(
+    ("event", "arrived", "status"),
+    [
+        ({"chosen_options": ["Approve"], "params_input": {"reason": "fine"}, "responded_by_user": {"id": "7", "name": "ann"}},
+         {"C0001", "C0003"}, ("approved", "ann", "fine")),
+        ({"chosen_options": ["Refuse"], "params_input": {}, "responded_by_user": {"id": "7", "name": "ann"}},
+         {"C0001"}, ("refused", "ann", "needs approval: Commerce_Id__c >= 'C0003'")),
+        ({"error": "too late", "error_type": "timeout"}, {"C0001"}, ("refused", "nobody", "no answer in time")),
+    ],
+    ids=["yes", "no", "silence"],
+)  # fmt: skip
+def test_the_leg_stops_for_a_person_and_goes_on_with_the_answer(
+    shop: Shop, org: Org, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, question: dict[str, Any],
+    event: dict[str, Any], arrived: set[str], status: tuple[str, str, str],
+) -> None:  # fmt: skip
+    shop.customers(1, 3)
+    task = asking(tmp_path, monkeypatch)
+    assert task.run(f"{HOUSEHOLDS}.check")["held"] == 1
+    with pytest.raises(TaskAwaitingInput) as parked:
+        task.run(f"{HOUSEHOLDS}.approve")
+    assert (parked.value.method_name, parked.value.timeout) == ("execute_complete", timedelta(hours=2))
+    assert "1 of 2 changes" in question["body"]
+    assert "Lovelace" not in str(question)
+    assert org.accounts == {}, "nothing goes before the answer"
+    approve = task.dag.get_task(f"{HOUSEHOLDS}.approve")
+    approve.execute_complete(task.context, event={"responded_at": datetime.now(UTC), **event})
+    task.run(f"{HOUSEHOLDS}.load")
+    assert task.run(f"{HOUSEHOLDS}.commit")["status"] == "green"
+    assert set(org.accounts) == arrived
+    (hold,) = steps.site().ledger.holds(HOUSEHOLDS)
+    assert (hold.status, hold.answered_by, hold.reason) == status
+
+
+def test_nobody_is_asked_when_nothing_is_held(
+    shop: Shop, org: Org, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.customers(1)
+    task = asking(tmp_path, monkeypatch)
+    assert task.skipped_by(f"{HOUSEHOLDS}.check") == of_leg("approve")
+    task.run(f"{HOUSEHOLDS}.load")
+    assert task.run(f"{HOUSEHOLDS}.commit")["delivered"] == 1

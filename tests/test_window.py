@@ -66,3 +66,23 @@ def test_an_empty_window_is_refused():
 def test_an_upper_bound_alone_is_refused_rather_than_ignored():
     with pytest.raises(ConfigurationError, match="stands alone"):
         Request(until=NOW)
+
+
+def test_a_run_for_keys_is_a_backfill_of_the_whole_source():
+    found = window(Request(keys=("a",)))
+    assert (found.kind, found.since, found.until) == ("backfill", None, NOW)
+
+
+def test_a_run_for_keys_reads_no_more_than_it_was_told_to():
+    assert window(Request(mode="changes", keys=("a",))).since == NOW - timedelta(minutes=65)
+    assert window(Request(since=NOW - timedelta(days=1), keys=("a",))).since == NOW - timedelta(days=1)
+
+
+def test_a_run_for_keys_of_an_aggregate_reads_what_changed_as_all_the_rest_is_stored():
+    found = window(Request(keys=("a",)), mapping=replace(MAPPING, aggregate="SELECT 1"))
+    assert (found.kind, found.since) == ("backfill", NOW - timedelta(minutes=65))
+
+
+def test_a_limit_of_nothing_is_refused():
+    with pytest.raises(ConfigurationError, match="limit 0 would send nothing"):
+        Request(limit=0)

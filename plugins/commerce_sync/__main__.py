@@ -1,6 +1,6 @@
-"""The command line: ``python -m commerce_sync flows | check | plan | run | explain | release``.
+"""The command line of the flows: list, check, plan, run, explain, approve, refuse, release.
 
-Uses the same settings, connections and ledger as the DAGs.
+``python -m commerce_sync --help`` names the commands. Uses the same settings, connections and ledger as the DAGs.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import runpy
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add(commands, "flows", flows, "list flows, legs, and how their last run ended")
-    _add(commands, "check", check, "validate every DAG, mapping, its SQL and its expectations")
+    sub = _add(commands, "check", check, "validate every DAG, mapping, its SQL and its expectations")
+    sub.add_argument("--offline", action="store_true", help="do not ask the systems whether they have the fields")
     for name, function, text in (("plan", plan, "show what the next run would send, and send nothing"),
                                  ("run", run, "run a flow here, without the scheduler")):  # fmt: skip
         sub = _add(commands, name, function, text)
@@ -53,9 +55,22 @@ def _parser() -> argparse.ArgumentParser:
             "--since", type=datetime.fromisoformat, help="changed at or after, e.g. 2026-01-31T00:00:00+00:00"
         )
         sub.add_argument("--until", type=datetime.fromisoformat, help="changed before")
+        sub.add_argument("--keys", nargs="+", default=(), metavar="KEY", help="only these records")
+        sub.add_argument("--limit", type=int, help="at most so many changes per leg; the others wait")
+        sub.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="for another run of a leg to end")
     sub = _add(commands, "explain", explain, "all that is known of one record: marker, rejection, runs")
     sub.add_argument("leg")
     sub.add_argument("key")
+    sub = _add(commands, "approvals", approvals, "list the changes that wait for a person's yes, or waited")
+    sub.add_argument("leg", nargs="?")
+    for name, status, text in (("approve", "approved", "let the next run send changes that are held"),
+                               ("refuse", "refused", "keep changes that are held set aside")):  # fmt: skip
+        sub = _add(commands, name, answer, text)
+        sub.set_defaults(status=status)
+        sub.add_argument("leg")
+        sub.add_argument("keys", nargs="+", metavar="KEY", help="as listed by `approvals`; '*' stands for a whole run")
+        sub.add_argument("--by", required=True, help="who says so; kept in the ledger")
+        sub.add_argument("--reason", help="kept in the ledger")
     sub = _add(commands, "release", release, "end a run that died, so that the leg may run again")
     sub.add_argument("leg")
     sub.add_argument("run")
@@ -92,15 +107,71 @@ def _ended(last: Any) -> tuple[str, str, str]:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Validate everything that can be validated without a system."""
+    """Validate every mapping, and ask the systems that can tell whether they have what it names."""
     from commerce_sync import gates
 
     built, broken = _flows(options)
+    broken += _broken_order()
     for mapping in (item for stages in built.values() for stage in stages for item in stage):
-        faults = gates.check_names(mapping.checks)
+        faults = gates.check_names(mapping.checks) + ([] if options.offline else _far_faults(mapping))
         broken += [f"{mapping.path}: {fault}" for fault in faults]
         print(f"{'ok' if not faults else 'BROKEN':7} {mapping.leg}")
     return _show(broken)
+
+
+def _broken_order() -> list[str]:
+    """What is wrong with the flows that follow each other: names that do not exist, and circles."""
+    from commerce_sync.flow import FOLLOWS
+
+    faults = []
+    for flow, after in FOLLOWS.items():
+        faults += [f"flow {flow}: follows {name!r}, which is no flow; there are: {', '.join(FOLLOWS)}"
+                   for name in after if name not in FOLLOWS]  # fmt: skip
+        seen, ahead = set(), list(after)
+        while ahead and flow not in seen:
+            name = ahead.pop()
+            if name not in seen:
+                seen.add(name)
+                ahead += FOLLOWS.get(name, ())
+        if flow in seen:
+            faults.append(f"flow {flow}: follows itself by way of {', '.join(after)}, so it would never end")
+    return faults
+
+
+def _far_faults(mapping: Any) -> list[str]:
+    """What the systems themselves say about a mapping; one that cannot be asked is named and is no fault."""
+    from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
+
+    from commerce_sync.errors import RetryableError
+
+    faults: list[str] = []
+    for conn_id, ask in _questions(mapping):
+        try:
+            faults += ask()
+        except (AirflowNotFoundException, AirflowRuntimeError, RetryableError) as error:
+            why = str(error) if isinstance(error, RetryableError) else "there is no such connection"
+            print(f"{mapping.leg}: {conn_id} was not asked: {why}", file=sys.stderr)
+        except SyncError as error:
+            faults.append(f"{conn_id}: {error}")
+    return faults
+
+
+def _questions(mapping: Any) -> list[tuple[str, Callable[[], list[str]]]]:
+    """Connection, and what asks it; a system that has no way to tell says nothing."""
+    from commerce_sync.flow import source_system, target_system
+
+    def of_source(source: Any) -> list[str]:
+        tell = getattr(source_system(source), "problems_of_source", None)
+        return list(tell(source)) if tell else []
+
+    def of_target() -> list[str]:
+        tell = getattr(target_system(mapping), "problems", None)
+        return list(tell(mapping.target, mapping.fields)) if tell else []
+
+    asks: list[tuple[str, Callable[[], list[str]]]] = [
+        (source.conn_id, partial(of_source, source)) for source in mapping.sources
+    ]
+    return [*asks, (mapping.target.conn_id, of_target)]
 
 
 def plan(options: argparse.Namespace) -> int:
@@ -108,10 +179,9 @@ def plan(options: argparse.Namespace) -> int:
     from commerce_sync import detection, steps, walk
     from commerce_sync import leg as legs
     from commerce_sync.flow import source_system
-    from commerce_sync.window import Request
 
     site, rows = steps.site(), []
-    request = Request(mode="plan", since=options.since, until=options.until)
+    request = _request(options, mode="plan")
     for mapping in _chosen(options):
         work = legs.begin(site, mapping, _run_id("plan"), request=request)
         legs.extract(work, source_system)
@@ -144,14 +214,15 @@ def run(options: argparse.Namespace) -> int:
     """Run a flow's legs here, one after the other."""
     from commerce_sync import steps, walk
     from commerce_sync.flow import source_system, target_system
-    from commerce_sync.window import Request
 
     site, rows, red = steps.site(), [], 0
-    request = Request(mode=options.mode, since=options.since, until=options.until)
+    request = _request(options, mode=options.mode)
     for mapping in _chosen(options):
         name = _run_id("cli")
         try:
-            walk.leg(site, mapping, name, request=request, sources=source_system, targets=target_system)
+            walk.leg(
+                site, mapping, name, request=request, sources=source_system, targets=target_system, wait_s=options.wait
+            )
         except SyncError as error:
             print(f"{mapping.leg}: {type(error).__name__}: {error}", file=sys.stderr)
             red = 1
@@ -160,6 +231,35 @@ def run(options: argparse.Namespace) -> int:
             rows.append((mapping.leg, done.status, *(str(done.counts[item]) for item in BALANCE)))
     _table(("leg", "status", *BALANCE), rows)
     return red
+
+
+def _request(options: argparse.Namespace, *, mode: Any) -> Any:
+    from commerce_sync.window import Request
+
+    return Request(mode=mode, since=options.since, until=options.until, keys=tuple(options.keys), limit=options.limit)
+
+
+def approvals(options: argparse.Namespace) -> int:
+    """List what is held, with who answered what; payloads are masked."""
+    from commerce_sync import places
+
+    rows = [
+        (item.leg, item.key, item.status, f"{item.asked_at:%Y-%m-%d %H:%M}", item.answered_by or "", item.reason or "")
+        for item in places.open_ledger().holds(options.leg)
+    ]
+    _table(("leg", "key", "status", "asked (UTC)", "answered by", "reason"), rows)
+    return 0
+
+
+def answer(options: argparse.Namespace) -> int:
+    """Approve or refuse changes that are held; 1 when none of the keys was."""
+    from commerce_sync import places
+
+    changed = places.open_ledger().answer_holds(
+        options.leg, keys=options.keys, status=options.status, by=options.by, reason=options.reason
+    )
+    print(f"{options.leg}: {changed} {options.status}; the next run of the leg goes by it")
+    return 0 if changed else 1
 
 
 def explain(options: argparse.Namespace) -> int:

@@ -31,20 +31,17 @@ def check(mapping: Mapping, lines: Lines | None = None) -> Types:
 
     lines: key path in the YAML -> line number, as far as known.
     """
-    con = duckdb.connect()
-    con.execute("SET TimeZone = 'UTC'")
-    binder = _Binder(con, mapping, lines or {})
+    binder = _Binder(_session(), mapping, lines or {})
     for source in mapping.sources:
         binder.create_source(source)
     record = binder.record_types()
-    con.execute(f"CREATE TABLE record ({_columns(record)})")
+    binder.create_record(record)
     return binder.field_types()
 
 
 def record_types(mapping: Mapping) -> Types:
     """Column name -> DuckDB type of the records that get mapped: source columns, or the aggregate's columns."""
-    con = duckdb.connect()
-    binder = _Binder(con, mapping, {})
+    binder = _Binder(_session(), mapping, {})
     for source in mapping.sources:
         binder.create_source(source)
     return binder.record_types()
@@ -53,6 +50,14 @@ def record_types(mapping: Mapping) -> Types:
 def field_types(mapping: Mapping) -> Types:
     """DuckDB type of every target field of a mapping that has been checked before."""
     return check(mapping)
+
+
+def _session() -> duckdb.DuckDBPyConnection:
+    """As a step's session: times are UTC, and the variable ``now`` is the run's time."""
+    con = duckdb.connect()
+    con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET VARIABLE now = TIMESTAMPTZ '2026-01-01 00:00:00+00'")
+    return con
 
 
 class _Binder:
@@ -70,6 +75,9 @@ class _Binder:
         self._con.execute(f'CREATE TABLE "{source.name}" ({_columns(source.columns)}{owner})')
         if source.owner is not None:
             self._describe(source.owner, f'"{source.name}"', (*at, "owner"))
+
+    def create_record(self, types: Types) -> None:
+        self._con.execute(f"CREATE TABLE record ({_columns(types)})")
 
     def record_types(self) -> Types:
         if self._mapping.aggregate is None:
@@ -102,7 +110,8 @@ class _Binder:
         types = self._target_types()
         self._con.execute(f"CREATE TABLE changes ({_columns(types)})")
         if self._mapping.approval is not None and self._mapping.approval.rows is not None:
-            self._describe(f"({self._mapping.approval.rows})::BOOLEAN", "changes", ("approval", "rows"))
+            marked = "(SELECT *, ''::VARCHAR AS _key, ''::VARCHAR AS _kind FROM changes)"
+            self._describe(f"({self._mapping.approval.rows})::BOOLEAN", marked, ("approval", "rows"))
         for index, rule in enumerate(self._mapping.checks.rows):
             self._describe(f"({rule.sql})::BOOLEAN", "changes", ("checks", "rows", index))
         return types

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from commerce_sync.binding import Types
-from commerce_sync.mapping import Mapping
+from commerce_sync.mapping import Field, Mapping
 
 NULL_MARK = "chr(0)"
 SEPARATOR = "chr(31)"
@@ -58,7 +58,7 @@ def _joined(fields: Types, *, version: int, lengths: bool) -> str:
     values = (
         f"coalesce({canonical(quoted(name), kind, lengths=lengths)}, {NULL_MARK})" for name, kind in fields.items()
     )
-    return f"concat_ws({SEPARATOR}, {mark}, {', '.join(values)})"
+    return f"concat_ws({SEPARATOR}, {', '.join((mark, *values))})"
 
 
 def _is_text(type_text: str) -> bool:
@@ -68,6 +68,26 @@ def _is_text(type_text: str) -> bool:
 def quoted(name: str) -> str:
     """An SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def shared(mapping: Mapping) -> tuple[Field, ...]:
+    """The fields that the other side of the pair may edit too."""
+    return tuple(item for item in mapping.fields if item.shared is not None)
+
+
+def own(mapping: Mapping, types: Types) -> Types:
+    """The fields that only this leg carries; for a leg without shared fields that is all of them."""
+    theirs = {item.name for item in shared(mapping)}
+    return {name: kind for name, kind in types.items() if name not in theirs}
+
+
+def mark(column: str, type_text: str) -> str:
+    """SQL: a shared value as both legs compare it, md5 of its canonical text; null for null and for an empty text.
+
+    Several targets keep no empty text: the two sides would never agree on one.
+    """
+    text = canonical(column, type_text, lengths=False)
+    return f"md5(nullif({text}, ''))"
 
 
 def mapped(mapping: Mapping, *, records: str, types: Types) -> str:
@@ -87,6 +107,7 @@ class Comparison:
 
     records: SQL of the source records.   markers: SQL with key, fingerprint, target_id.   rejects: SQL with key,
     status, fingerprint, attempts, next_attempt.   complete: the records are all there are, so a missing key is gone.
+    agreed: SQL with key, name, type, value of what the pair agreed on, for a leg with shared fields.
     """
 
     mapping: Mapping
@@ -95,11 +116,23 @@ class Comparison:
     markers: str
     rejects: str
     complete: bool
+    agreed: str = ""
 
     @property
     def deletes(self) -> bool:
         """Whether missing keys are looked for."""
         return self.complete and self.mapping.target.on_delete != "ignore"
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether a delivered record that no longer meets ``where`` is deleted at the target."""
+        target = self.mapping.target
+        return target.on_leave == "delete" and target.on_delete != "ignore" and self.mapping.where is not None
+
+    @property
+    def shares(self) -> bool:
+        """Whether the other side may edit some of the fields."""
+        return bool(shared(self.mapping))
 
 
 def narrowed(comparison: Comparison, condition: str) -> Comparison:
@@ -108,21 +141,64 @@ def narrowed(comparison: Comparison, condition: str) -> Comparison:
 
 
 def keyed(comparison: Comparison) -> str:
-    """SQL: ``_key``, ``_wanted``, ``_fingerprint`` of every record."""
+    """SQL: ``_key``, ``_wanted``, ``_fingerprint`` of every record.
+
+    With shared fields also ``_marker``, the fingerprint of the others, which is what the marker remembers, and
+    ``_differs``: whether some shared value is not the agreed one.
+    """
     inner = mapped(comparison.mapping, records=comparison.records, types=comparison.types)
-    value = fingerprint(comparison.types, version=comparison.mapping.version)
-    return f"SELECT _key, _wanted, {value} AS _fingerprint FROM ({inner})"
+    version = comparison.mapping.version
+    value = fingerprint(comparison.types, version=version)
+    if not comparison.shares:
+        return f"SELECT _key, _wanted, {value} AS _fingerprint FROM ({inner})"
+    marker = fingerprint(own(comparison.mapping, comparison.types), version=version)
+    return f"""SELECT _key, _wanted, {value} AS _fingerprint, {marker} AS _marker, {_differs(comparison)} AS _differs
+        FROM ({inner}) LEFT JOIN ({_agreed(comparison)}) ON _agreed_key = _key"""
+
+
+def _agreed(comparison: Comparison) -> str:
+    """SQL: one row per key with, for each shared field, whether it is agreed on and on which value."""
+    columns = []
+    for number, item in enumerate(shared(comparison.mapping)):
+        assert item.shared is not None
+        this = f"name = {literal(item.shared.name)} AND type = {literal(comparison.types[item.name])}"
+        columns.append(f"bool_or({this}) AS _known{number}, max(value) FILTER ({this}) AS _agreed{number}")
+    return f"SELECT key AS _agreed_key, {', '.join(columns)} FROM ({comparison.agreed}) GROUP BY key"
+
+
+def _differs(comparison: Comparison) -> str:
+    parts = []
+    for number, item in enumerate(shared(comparison.mapping)):
+        column = quoted(item.name)
+        value = mark(column, comparison.types[item.name])
+        part = f"(_known{number} IS NOT TRUE OR _agreed{number} IS DISTINCT FROM {value})"
+        parts.append(f"({part} AND {value} IS NOT NULL)" if item.on_null == "leave" else part)
+    return " OR ".join(parts)
+
+
+def literal(text: str) -> str:
+    """An SQL string."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def settled(comparison: Comparison, *, of: str = "") -> str:
+    """SQL: whether the target has a record as it is; ``of``: prefix of the columns of ``keyed``."""
+    if comparison.shares:
+        return f"m.fingerprint = {of}_marker AND NOT {of}_differs"
+    return f"m.fingerprint = {of}_fingerprint"
 
 
 def verdicts(comparison: Comparison, *, keyed_table: str) -> str:
     """SQL: one row per key with ``verdict`` (unchanged, filtered, waiting, NEW, MODIFIED, DELETED)."""
     join = "FULL JOIN" if comparison.deletes else "LEFT JOIN"
+    left = "WHEN NOT k._wanted AND m.key IS NOT NULL"
+    taken = f"{left} AND {_held('0')} THEN 'waiting'\n{left} THEN 'DELETED'\n" if comparison.takes_back else ""
     return f"""
         SELECT coalesce(k._key, m.key) AS _key, k._fingerprint AS _fingerprint, m.target_id AS _target_id,
                CASE WHEN k._key IS NULL AND {_held("0")} THEN 'waiting'
                     WHEN k._key IS NULL THEN 'DELETED'
-                    WHEN NOT k._wanted THEN 'filtered'
-                    WHEN m.fingerprint = k._fingerprint THEN 'unchanged'
+                    {taken}WHEN NOT k._wanted THEN 'filtered'
+                    WHEN {settled(comparison, of="k.")} THEN 'unchanged'
                     WHEN {_held("k._fingerprint")} THEN 'waiting'
                     WHEN m.key IS NULL THEN 'NEW'
                     ELSE 'MODIFIED' END AS verdict
@@ -146,7 +222,7 @@ def payload(comparison: Comparison, *, changed_table: str) -> str:
     columns = ", ".join(f"p.{name}" for name in names)
     live = f"""SELECT c._key, c.verdict AS _kind, c._fingerprint, c._target_id, {columns}
                FROM {changed_table} AS c JOIN ({inner}) AS p ON p._key = c._key WHERE c.verdict <> 'DELETED'"""
-    if not comparison.deletes:
+    if not (comparison.deletes or comparison.takes_back):
         return live
     gone = f"""SELECT _key, 'DELETED' AS _kind, 0::UBIGINT AS _fingerprint, _target_id, {nulls}
                FROM {changed_table} WHERE verdict = 'DELETED'"""

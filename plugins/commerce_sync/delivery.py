@@ -12,13 +12,14 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commerce_sync import changes
+from commerce_sync import agreement, changes
 from commerce_sync import leg as legs
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import BalanceError, GuardError
 from commerce_sync.ledger import KEEP, Job, Run, RunJobs
 from commerce_sync.leg import AGGREGATE, CHANGES, CHECK, EXTRACT, LOAD, STATE_VERSION, VERDICTS, LegRun, OnCall
 from commerce_sync.mapping import Checks, Field, Guards, Limit, Mapping, Target
+from commerce_sync.systems.jobs import Loaded
 
 if TYPE_CHECKING:
     import duckdb
@@ -81,16 +82,56 @@ Targets = Callable[[Mapping, OnCall], TargetSystem]
 
 
 def load(leg: LegRun, targets: Targets, *, wait_s: float) -> Any:
-    """Send what passed the gate. Gives what the target gives: it is done, or it waits for remote jobs."""
+    """Send what passed the gate. Gives what the target gives: it is done, or it waits for remote jobs.
+
+    With shared fields, what is sent of them is decided first (see ``agreement``).
+    """
     with leg.timed(LOAD):
         con = leg.connect()
         leg.refuse_stale(leg.read(CHANGES))
+        if changes.shared(leg.mapping):
+            return _load_shared(leg, con, targets, wait_s=wait_s)
         sending = _sendable(leg, con)
         _refuse_altered(leg, con, sending)
-        jobs = BatchJobs(leg.site.ledger.jobs(leg.leg, leg.id), batch=leg.read(CHANGES).parts[0].name)
+        jobs = _jobs(leg)
         with leg.write(LOAD) as into, leg.counting(leg.mapping.target.system) as on_call:
             target = targets(leg.mapping, on_call)
             return target.load(leg.mapping.target, leg.mapping.fields, sending, jobs=jobs, into=into, wait_s=wait_s)
+
+
+def _load_shared(leg: LegRun, con: duckdb.DuckDBPyConnection, targets: Targets, *, wait_s: float) -> Any:
+    with leg.write(LOAD) as into, leg.counting(leg.mapping.target.system) as on_call:
+        target = targets(leg.mapping, on_call)
+        sending, decided = _settled_batch(leg, con, target)
+        _refuse_altered(leg, con, sending)
+        done: Any = Loaded()
+        if sending.rows:
+            aim = agreement.plain(leg.mapping.target)
+            done = target.load(aim, leg.mapping.fields, sending, jobs=_jobs(leg), into=into, wait_s=wait_s)
+        if getattr(done, "trigger", None) is None:
+            into.copy(con, agreement.unsent(decided))
+        return done
+
+
+def _settled_batch(leg: LegRun, con: duckdb.DuckDBPyConnection, target: Any) -> tuple[Batch, Batch]:
+    """What is sent, and what was decided on it; both again when a killed load is repeated.
+
+    Values that were sent before the kill are the target's present ones by now: asked again, it would hide what they
+    replaced.
+    """
+    rows, origin = _passed(leg, con)
+    decided, before = leg.find(agreement.AGREEMENT), leg.find(SENDING)
+    if decided and before and decided.facts.get(ORIGIN) == before.facts.get(ORIGIN) == origin:
+        return legs.intact(con, before), legs.intact(con, decided)
+    decided = agreement.decide(leg, con, target, rows=rows, origin=origin)
+    with leg.write(SENDING) as into:
+        into.facts[ORIGIN] = origin
+        into.copy(con, agreement.sending(rows, decided))
+    return leg.read(SENDING), decided
+
+
+def _jobs(leg: LegRun) -> BatchJobs:
+    return BatchJobs(leg.site.ledger.jobs(leg.leg, leg.id), batch=leg.read(CHANGES).parts[0].name)
 
 
 class BatchJobs:
@@ -118,21 +159,27 @@ class BatchJobs:
 
 def _sendable(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Batch:
     """The change batch without the quarantined rows; the same one again when a killed load is repeated."""
-    found, quarantined = legs.intact(con, leg.read(CHANGES)), leg.find(CHECK)
+    rows, origin = _passed(leg, con)
+    quarantined = leg.find(CHECK)
     if quarantined is None or quarantined.rows == 0:
-        return found
-    origin = [part.name for part in (*found.parts, *quarantined.parts)]
+        return leg.read(CHANGES)
     before = leg.find(SENDING)
     if before is not None and before.facts.get(ORIGIN) == origin:
         return legs.intact(con, before)  # remote jobs know their rows by position: the order must stay
     with leg.write(SENDING) as into:
         into.facts[ORIGIN] = origin
-        into.copy(
-            con,
-            f"""SELECT * FROM {found.scan()}
-            WHERE _key NOT IN (SELECT _key FROM {legs.intact(con, quarantined).scan()})""",
-        )
+        into.copy(con, rows)
     return leg.read(SENDING)
+
+
+def _passed(leg: LegRun, con: duckdb.DuckDBPyConnection) -> tuple[str, list[str]]:
+    """SQL of the changes without the quarantined ones, and the names of the files they come from."""
+    found, quarantined = legs.intact(con, leg.read(CHANGES)), leg.find(CHECK)
+    if quarantined is None or quarantined.rows == 0:
+        return f"SELECT * FROM {found.scan()}", [part.name for part in found.parts]
+    aside = f"SELECT _key FROM {legs.intact(con, quarantined).scan()}"
+    origin = [part.name for part in (*found.parts, *quarantined.parts)]
+    return f"SELECT * FROM {found.scan()} WHERE _key NOT IN ({aside})", origin
 
 
 def _refuse_altered(leg: LegRun, con: duckdb.DuckDBPyConnection, sending: Batch) -> None:
@@ -197,10 +244,11 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
     delta = leg.site.ledger.stage_delta(
         leg.leg,
         con,
-        """
-        SELECT c._key AS key, c._fingerprint AS fingerprint, coalesce(r.target_id, c._target_id) AS target_id,
+        f"""
+        SELECT c._key AS key, c._marker AS fingerprint, coalesce(r.target_id, c._target_id) AS target_id,
                c._kind = 'DELETED' AS gone
-        FROM sent AS c JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'""",
+        FROM (SELECT *, {_marker(leg)} AS _marker FROM sent) AS c
+        JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'""",
     )
     return leg.site.ledger.settle(
         leg.run,
@@ -215,12 +263,20 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
         replica=leg.read(AGGREGATE).facts["replica"] if leg.mapping.aggregate else KEEP,
         high_water=_high_water(leg),
         complete_at=leg.run.started if leg.run.kind == "complete" else None,
-        status="red" if _too_many_refused(leg, counts) else "green",
+        pair=agreement.stage(leg, con),
+        status="red" if _too_many_refused(leg, con, counts) else "green",
         **counts,
     )
 
 
-def _counts(leg: LegRun, con: duckdb.DuckDBPyConnection) -> dict[str, int]:
+def _marker(leg: LegRun) -> str:
+    """SQL: what the marker remembers of a change: its fingerprint, without the values the pair has agreed on."""
+    if not changes.shared(leg.mapping):
+        return "_fingerprint"
+    return changes.fingerprint(changes.own(leg.mapping, leg.types), version=leg.mapping.version)
+
+
+def _counts(leg: LegRun, con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
     outcomes = dict(con.execute("SELECT outcome, count(*) FROM results GROUP BY outcome").fetchall())
     created = con.execute("SELECT count(*) FROM results WHERE outcome = 'delivered' AND created").fetchall()[0][0]
     sent = con.execute("SELECT count(*) FROM sent").fetchall()[0][0]
@@ -229,31 +285,40 @@ def _counts(leg: LegRun, con: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return answered | {"sent": sent, "quarantined": quarantined, "created": created}
 
 
-def _too_many_refused(leg: LegRun, counts: dict[str, int]) -> bool:
-    limit = leg.mapping.guards.max_rejected
-    return limit is not None and counts["rejected"] + counts["unprocessed"] > limit.allowed(counts["sent"])
+def _too_many_refused(leg: LegRun, con: duckdb.DuckDBPyConnection, counts: dict[str, int]) -> bool:
+    """More than the guard allows, or all there was, unless each of these was refused before just as it is."""
+    limit, refused = leg.mapping.guards.max_rejected, counts["rejected"] + counts["unprocessed"]
+    if limit is None or not refused:
+        return False
+    known = con.execute("""SELECT count(*) FROM new_rejects AS n JOIN rejects_table AS p
+        ON p.key = n.key AND p.fingerprint = n.fingerprint WHERE n.status <> 'quarantined'""").fetchall()[0][0]
+    return refused > limit.allowed(counts["sent"]) or (counts["delivered"] == 0 and refused > known)
 
 
 def _stage_rejects(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
     """Tables ``new_rejects`` (to write) and ``kept`` (keys that stay in the reject table)."""
     retries = leg.mapping.retries
     pause = int(retries.first_pause / timedelta(seconds=1))
+    # Every name of ours begins with '_': the target may well have fields named code or reason.
     con.execute(f"""CREATE TEMP TABLE new_rejects AS
         WITH refused AS (
-            SELECT c.*, r.code, r.reason_class, r.reason, r.fields,
+            SELECT c.*, r.code AS _code, r.reason_class AS _class, r.reason AS _reason, r.fields AS _fields,
                    coalesce(CASE WHEN p.fingerprint = c._fingerprint THEN p.attempts END, 0)
-                       + CASE WHEN r.outcome = 'rejected' THEN 1 ELSE 0 END AS attempts
+                       + CASE WHEN r.outcome = 'rejected' THEN 1 ELSE 0 END AS _attempts
             FROM sent AS c JOIN results AS r ON r._key = c._key AND r.outcome <> 'delivered'
             LEFT JOIN rejects_table AS p ON p.key = c._key)
-        SELECT _key AS key, CASE WHEN attempts >= {retries.attempts} THEN 'parked' ELSE 'rejected' END AS status,
-               code, reason_class, {_masked_reason(leg)} AS reason, fields, {_masked_payload(leg)} AS payload,
-               _fingerprint AS fingerprint, attempts,
-               getvariable('now') + to_seconds(CAST({pause} * pow(2, greatest(attempts - 1, 0)) AS BIGINT))
-                   * CASE WHEN attempts = 0 THEN 0 ELSE 1 END AS next_attempt
+        SELECT _key AS key, CASE WHEN _attempts >= {retries.attempts}
+                   OR _code = '{agreement.LOOP}' THEN 'parked' ELSE 'rejected' END AS status,
+               _code AS code, _class AS reason_class, {_masked_reason(leg)} AS reason, _fields AS fields,
+               {_masked_payload(leg)} AS payload, _fingerprint AS fingerprint, _attempts AS attempts,
+               getvariable('now') + to_seconds(CAST({pause} * pow(2, greatest(_attempts - 1, 0)) AS BIGINT))
+                   * CASE WHEN _attempts = 0 THEN 0 ELSE 1 END AS next_attempt
         FROM refused
         UNION ALL
-        SELECT c._key, 'quarantined', q.expectation, 'validation', q.reason, NULL, {_masked_payload(leg)},
-               c._fingerprint, 0, NULL FROM changes AS c JOIN quarantined AS q ON q._key = c._key""")
+        SELECT _key, 'quarantined', _expectation, 'validation', _reason, NULL, {_masked_payload(leg)},
+               _fingerprint, 0, NULL
+        FROM changes JOIN (SELECT _key, expectation AS _expectation, reason AS _reason FROM quarantined)
+        USING (_key)""")
     con.execute("""CREATE TEMP TABLE kept AS SELECT key FROM new_rejects
         UNION SELECT _key FROM verdicts WHERE verdict = 'waiting'
         UNION SELECT key FROM rejects_table WHERE key NOT IN (SELECT _key FROM verdicts)""")
@@ -271,7 +336,7 @@ def _masked_payload(leg: LegRun) -> str:
 
 def _masked_reason(leg: LegRun) -> str:
     """SQL: the far side's sentence without the personal values it quotes; one or two letters would hit any word."""
-    text = "reason"
+    text = "_reason"
     for item in (item for item in leg.mapping.fields if item.pii):
         value = f"CAST({changes.quoted(item.name)} AS VARCHAR)"
         text = f"replace({text}, CASE WHEN length({value}) > 2 THEN {value} ELSE '' END, '{MASK}')"

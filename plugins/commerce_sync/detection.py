@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from commerce_sync import changes
+from commerce_sync import agreement, changes
 from commerce_sync.errors import BalanceError, GuardError
 from commerce_sync.leg import CHANGES, EXTRACT, STATE_VERSION, VERDICTS, LegRun, records
 from commerce_sync.mapping import Limit
@@ -41,7 +41,8 @@ def map_changes(leg: LegRun) -> Verdicts:
         con.execute(f"""CREATE TEMP TABLE changed AS
             SELECT * FROM ({changes.verdicts(comparison, keyed_table="keyed")}) WHERE verdict <> 'unchanged'""")
         found = _count(leg, con, comparison, keyless=keyless)
-        guard(leg, found, markers=_one(con, f"SELECT count(*) FROM ({comparison.markers})"))
+        markers = _one(con, f"SELECT count(*) FROM ({comparison.markers})")
+        guard(leg, found, markers=markers, gone=_gone(con, "DELETED"))
         _write_changes(leg, con, comparison, found)
         return found
 
@@ -56,6 +57,7 @@ def _comparison(leg: LegRun, con: duckdb.DuckDBPyConnection) -> changes.Comparis
         markers=f"SELECT key, fingerprint, target_id FROM ({leg.site.ledger.markers_sql(leg.state)})",
         rejects=f"SELECT key, status, fingerprint, {due} FROM rejects_table",
         complete=leg.complete,
+        agreed=agreement.agreed(leg) if changes.shared(leg.mapping) else "",
     )
 
 
@@ -77,11 +79,11 @@ def _count(leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comp
     unchanged = _one(
         con,
         f"""SELECT count(*) FROM keyed JOIN ({comparison.markers}) AS m
-        ON m.key = _key AND m.fingerprint = _fingerprint WHERE _wanted""",
+        ON m.key = _key AND {changes.settled(comparison)} WHERE _wanted""",
     )
     waiting = counts.get("waiting", 0)
     found = Verdicts(
-        extracted=_one(con, "SELECT count(*) FROM keyed") + keyless + counts.get("DELETED", 0) + _gone_waiting(con),
+        extracted=_one(con, "SELECT count(*) FROM keyed") + keyless + _gone(con, "DELETED") + _gone(con, "waiting"),
         unchanged=unchanged,
         filtered=counts.get("filtered", 0) + keyless + waiting,
         waiting=waiting,
@@ -94,20 +96,26 @@ def _count(leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comp
     return found
 
 
-def _gone_waiting(con: duckdb.DuckDBPyConnection) -> int:
-    return _one(con, "SELECT count(*) FROM changed WHERE verdict = 'waiting' AND _fingerprint IS NULL")
+def _gone(con: duckdb.DuckDBPyConnection, verdict: str) -> int:
+    """How many of a verdict were not among the records."""
+    return _one(con, f"SELECT count(*) FROM changed WHERE verdict = '{verdict}' AND _fingerprint IS NULL")
 
 
-def guard(leg: LegRun, found: Verdicts, *, markers: int) -> None:
-    """Stop before anything is sent when a run would delete or change more than the leg allows."""
+def guard(leg: LegRun, found: Verdicts, *, markers: int, gone: int) -> None:
+    """Stop before anything is sent when a run would delete or change more than the leg allows.
+
+    gone: records to delete that the source no longer has; the other deletes are still there, but filtered.
+    """
     guards = leg.mapping.guards
-    if leg.scans and markers > 0 and found.extracted == found.deleted:
+    if leg.scans and markers > 0 and found.extracted == gone:
         raise GuardError(
             f"leg {leg.leg}: the complete scan found nothing although {markers} records are known; nothing is deleted. "
             "Look at the source: an empty source is not a wish to delete all"
         )
     _within(leg, "max_deletes", guards.max_deletes, found.deleted, markers)
-    _within(leg, "max_changes", guards.max_changes, found.send, max(markers, found.extracted))
+    if leg.mapping.approval is None or leg.mapping.approval.changes is None:  # else a person is asked, after the gate
+        now = min(found.send, leg.asked.get("limit") or found.send)
+        _within(leg, "max_changes", guards.max_changes, now, max(markers, found.extracted))
 
 
 def _within(leg: LegRun, name: str, limit: Limit | None, count: int, rows: int) -> None:

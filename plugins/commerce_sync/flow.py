@@ -14,6 +14,9 @@ from typing import Any
 
 from airflow.sdk import (
     DAG,
+    Asset,
+    AssetOrTimeSchedule,
+    BaseOperator,
     CronDataIntervalTimetable,
     ExceptionRetryPolicy,
     Param,
@@ -42,12 +45,19 @@ from commerce_sync.window import MODES
 SYSTEMS = {
     "sap_commerce": "commerce_sync.systems.sap_commerce.hook:SapCommerceHook",
     "salesforce": "commerce_sync.systems.salesforce.hook:SalesforceHook",
+    "iconik": "commerce_sync.systems.iconik.hook:IconikHook",
+    "opentext_iot": "commerce_sync.systems.opentext_iot.hook:OpenTextIotHook",
+    "inbox": "commerce_sync.systems.inbox.hook:InboxHook",
+    "links": "commerce_sync.systems.links.hook:LinksHook",
 }
+POLL = "commerce_sync.systems.inbox.operators:PollFeed"
 FINAL = (ConfigurationError, QuotaError, GateError, GuardError, BalanceError)
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 BUILT: dict[str, list[list[Mapping]]] = {}
 """Flows built in this process: DAG id -> stages of mappings; the command line reads it."""
+FOLLOWS: dict[str, tuple[str, ...]] = {}
+"""Flows built in this process: DAG id -> flows it runs after."""
 
 Stage = str | Sequence[str]
 """A leg (a mapping's name), or several that run side by side."""
@@ -70,8 +80,13 @@ def hook(system: str, conn_id: str, on_call: OnCall | None = None) -> Any:
     """The hook of a system. Raises ConfigurationError for a system that has none."""
     if system not in SYSTEMS:
         raise ConfigurationError(f"system {system!r} is not known; there are: {', '.join(SYSTEMS)}")
-    module, _, name = SYSTEMS[system].partition(":")
-    return getattr(import_module(module), name)(conn_id, on_call=on_call)
+    return _imported(SYSTEMS[system])(conn_id, on_call=on_call)
+
+
+def _imported(address: str) -> Any:
+    """What stands at ``package.module:name``; imported when it is needed, to keep parsing cheap."""
+    module, _, name = address.partition(":")
+    return getattr(import_module(module), name)
 
 
 def source_system(source: Source, on_call: OnCall | None = None) -> Any:
@@ -80,41 +95,76 @@ def source_system(source: Source, on_call: OnCall | None = None) -> Any:
 
 
 def target_system(mapping: Mapping, on_call: OnCall | None = None) -> Any:
-    """The system a mapping writes to."""
-    return hook(mapping.target.system, mapping.target.conn_id, on_call)
+    """The system a mapping writes to; it knows the system that its option ``binaries`` names, which has the bytes."""
+    target = hook(mapping.target.system, mapping.target.conn_id, on_call)
+    if binaries := mapping.target.options.get("binaries"):
+        target.binaries = hook(binaries["system"], binaries["connection"])
+    return target
+
+
+def flow_asset(dag_id: str) -> Asset:
+    """The asset a flow updates when it has succeeded; flows that name it in ``after`` follow."""
+    return Asset(name=f"flow {dag_id}", uri=f"commerce-sync://flow/{dag_id}")
 
 
 def sync_dag(
-    dag_id: str, *, legs: Sequence[Stage], schedule: str | None, doc: str | None, tags: Iterable[str] = (),
-    owner: str = "commerce-sync", retries: int = 3, **dag_options: Any,
+    dag_id: str, *, legs: Sequence[Stage], schedule: str | None, doc: str | None, after: Sequence[str] = (),
+    feeds: Sequence[str] = (), tags: Iterable[str] = (), owner: str = "commerce-sync", retries: int = 3,
+    **dag_options: Any,
 ) -> DAG:  # fmt: skip
     """The DAG of a flow.
 
     legs: mapping names like ``salesforce/customers_to_contacts`` in the order they run; a tuple runs side by side.
     schedule: cron expression (UTC) with real data intervals, or None.   doc: the runbook, shown in the UI.
+    after: flows that this one follows: it also runs when all of them have succeeded since it last ran so.
+    feeds: feeds of the inbox that are polled first.
     Raises ConfigurationError when a mapping is broken: then only this DAG is missing.
     """
     loaded = [[mapping_file.load(places.mapping_path(name)) for name in _names(stage)] for stage in legs]
-    BUILT[dag_id] = loaded
-    notifier = FailureNotifier(legs=[mapping.leg for stage in loaded for mapping in stage])
+    BUILT[dag_id], FOLLOWS[dag_id] = loaded, tuple(after)
+    names = [mapping.leg for stage in loaded for mapping in stage]
     dag = DAG(
         dag_id,
-        schedule=CronDataIntervalTimetable(schedule, timezone="UTC") if schedule else None,
+        schedule=_schedule(dag_id, schedule, after),
         start_date=FIRST_DAY,
         catchup=False,
         max_active_runs=1,
         doc_md=doc,
         tags=["commerce-sync", *tags],
         params=_params(),
-        on_failure_callback=notifier,
+        on_failure_callback=FailureNotifier(legs=names),
         default_args=_default_args(owner, retries),
         **dag_options,
     )
     with dag:
-        before: list[TaskGroup] = []
+        before: list[Any] = [_poll(feed) for feed in feeds]
         for stage in loaded:
             before = _stage(stage, after=before)
+        # Not all_done, which would turn a failed run green; none_failed also runs after legs that had nothing to do.
+        done = steps.Done(
+            task_id="done", moves=names, outlets=[flow_asset(dag_id)], trigger_rule=TriggerRule.NONE_FAILED
+        )
+        for group in before:
+            group >> done
     return dag
+
+
+def _schedule(dag_id: str, cron: str | None, after: Sequence[str]) -> Any:
+    """Real data intervals, and the assets of the flows before; only events would allow no backfill and miss a day."""
+    if cron is None:
+        if after:
+            raise ConfigurationError(
+                f"flow {dag_id} follows {', '.join(after)} but has no schedule of its own; give one: a flow that only "
+                "follows cannot be backfilled, and waits for ever when the others fail"
+            )
+        return None
+    timetable = CronDataIntervalTimetable(cron, timezone="UTC")
+    return AssetOrTimeSchedule(timetable=timetable, assets=[flow_asset(name) for name in after]) if after else timetable
+
+
+def _poll(feed: str) -> BaseOperator:
+    operator: BaseOperator = _imported(POLL)(task_id=f"poll_{feed}", feed=feed)
+    return operator
 
 
 def _names(stage: Stage) -> Sequence[str]:
@@ -137,20 +187,36 @@ MODE_HELP = (
     "auto: changes since the last run, and everything when a complete scan is due. "
     "replay: only what was rejected or quarantined. plan: find the changes and stop."
 )
+KEYS_HELP = (
+    "One key a line, as the ledger has them; all legs of the flow look for them. Reads the whole source, unless a "
+    "window or mode 'changes' is given; deletes nothing and does not move the high water."
+)
 
 
 def _params() -> dict[str, Param]:
     when: dict[str, Any] = {"type": ["null", "string"], "format": "date-time", "section": "Window"}
     overrides = "Overrides the high water for this run."
+    part: dict[str, Any] = {"section": "Part of the records"}
     return {
         "mode": Param("auto", type="string", enum=list(MODES), title="What to read", description=MODE_HELP),
         "since": Param(None, title="Changed at or after", description=overrides, **when),
         "until": Param(None, title="Changed before", **when),
+        "keys": Param(
+            [], type="array", items={"type": "string"}, title="Only these keys", description=KEYS_HELP, **part
+        ),
+        "limit": Param(
+            None,
+            type=["null", "integer"],
+            minimum=1,
+            title="At most so many changes per leg",
+            description="The others wait for the next run.",
+            **part,
+        ),
     }
 
 
-def _stage(mappings: Sequence[Mapping], *, after: list[TaskGroup]) -> list[TaskGroup]:
-    groups = []
+def _stage(mappings: Sequence[Mapping], *, after: list[Any]) -> list[Any]:
+    groups: list[Any] = []
     for mapping in mappings:
         group = leg_group(mapping, follows=bool(after))
         for earlier in after:
@@ -177,7 +243,12 @@ def leg_group(
             chain.append(steps.Aggregate(task_id="aggregate", **common))
         chain.append(steps.MapChanges(task_id="map_changes", **common))
         chain.append(steps.Check(task_id="check", **common))
-        chain.append(steps.Load(task_id="load", target=target, **common))
+        load_rule = TriggerRule.ALL_SUCCESS
+        if mapping.approval is not None:
+            load_rule = TriggerRule.NONE_FAILED  # nothing held: the question is skipped, and the rest goes on
+            form = dict(steps.Approve.FORM)
+            chain.append(steps.Approve(task_id="approve", timeout=mapping.approval.timeout, params=form, **common))
+        chain.append(steps.Load(task_id="load", target=target, trigger_rule=load_rule, **common))
         chain.append(steps.Commit(task_id="commit", **common))
         for first, second in zip(chain, chain[1:], strict=False):
             first >> second

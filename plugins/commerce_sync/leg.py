@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from commerce_sync import binding, changes, replica, window
 from commerce_sync.batches import Batch, Batches, BatchWriter
-from commerce_sync.errors import BalanceError, ConfigurationError, GateError, GuardError, RetryableError
+from commerce_sync.company import give_way
+from commerce_sync.company import refuse_company as _refuse_company
+from commerce_sync.errors import BalanceError, ConfigurationError, GateError, GuardError
 from commerce_sync.ledger import Ledger, LegState, Run
 from commerce_sync.ledger import Window as Span
 from commerce_sync.mapping import Mapping, Source
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 
 STATE_VERSION = "state_version"
 EXTRACT, AGGREGATE, CHANGES, VERDICTS, CHECK, LOAD = "extract", "aggregate", "changes", "verdicts", "check", "load"
-BUSY_FOR = timedelta(hours=6)
-"""After this a run that never ended no longer holds up the next one."""
+ASKED = "asked"
+"""Batch without rows: what the run was asked to limit itself to, for the steps after ``extract``."""
 MEMORY_LIMIT = "256MB"
 """Of a step's DuckDB session; more is spilled to disk, so that a step's memory does not grow with its rows."""
 
@@ -101,15 +103,31 @@ class LegRun:
         """Whether the run only finds out what it would send."""
         return self.run.kind == "plan"
 
+    @cached_property
+    def asked(self) -> dict[str, Any]:
+        """What the run limits itself to: ``keys`` (only these) and ``limit`` (of changes); often nothing."""
+        batch = self.find(ASKED)
+        return batch.facts if batch else {}
+
+    @property
+    def keys(self) -> list[str]:
+        """The only records this run looks at; empty for all."""
+        return list(self.asked.get("keys", ()))
+
+    @property
+    def reads_all(self) -> bool:
+        """Whether the sources are read completely."""
+        return self.run.kind == "complete" or (self.run.since is None and self.run.kind in ("plan", "backfill"))
+
     @property
     def scans(self) -> bool:
-        """Whether the sources are read completely."""
-        return self.run.kind == "complete" or (self.planned and self.run.since is None)
+        """Whether the sources are read completely and looked at completely."""
+        return self.reads_all and not self.keys
 
     @property
     def complete(self) -> bool:
-        """Whether the records of this run are all there are; figures of an aggregate always are."""
-        return self.scans or self.mapping.aggregate is not None
+        """Whether the records of this run are all there are; figures of an aggregate are, unless asked by key."""
+        return not self.keys and (self.scans or self.mapping.aggregate is not None)
 
     def connect(self) -> duckdb.DuckDBPyConnection:
         """A DuckDB session for this step, knowing the run's time as variable ``now``."""
@@ -191,8 +209,17 @@ def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: d
         window=span,
         mapping_version=mapping.version,
     )
-    _give_way(site.ledger, run)
-    return LegRun(site=site, mapping=mapping, run=run, now=now)
+    give_way(site.ledger, run)
+    work = LegRun(site=site, mapping=mapping, run=run, now=now)
+    _note_asked(work, request)
+    return work
+
+
+def _note_asked(leg: LegRun, request: Request) -> None:
+    given = ({"keys": list(request.keys)} if request.keys else {}) | ({"limit": request.limit} if request.limit else {})
+    if given or leg.find(ASKED):
+        with leg.write(ASKED) as into:
+            into.facts = given
 
 
 def resume(site: Site, mapping: Mapping, run_id: str, *, now: datetime | None = None) -> LegRun:
@@ -223,38 +250,6 @@ def _refuse_part_of_a_replica(mapping: Mapping, state: LegState, chosen: window.
             f"leg {mapping.leg}: a {asked} needs the records of all runs before it, and none are stored (or their "
             "columns have changed since); run the leg once with mode 'complete'"
         )
-
-
-def _refuse_company(ledger: Ledger, leg: str, run_id: str) -> None:
-    """Two runs of a leg at once could send an older value after a newer one; the second waits for the first."""
-    for other in _company(ledger, leg, run_id):
-        raise _busy(other)
-
-
-def _give_way(ledger: Ledger, run: Run) -> None:
-    """Of two runs that began at the same moment, both unseen by the other, the later one stops."""
-    for other in _company(ledger, run.leg, run.run):
-        if not run.settled and (other.started, other.run) < (run.started, run.run):
-            ledger.update(run, status="stopped", message=f"gave way to {other.run}")
-            raise _busy(other)
-
-
-def _company(ledger: Ledger, leg: str, run_id: str) -> list[Run]:
-    """Other runs of a leg that are at work and may send something."""
-    since = datetime.now(UTC) - BUSY_FOR
-    return [
-        other
-        for other in ledger.runs(leg, limit=10)
-        if other.status == "running" and other.started > since and other.run != run_id and other.kind != "plan"
-    ]
-
-
-def _busy(other: Run) -> RetryableError:
-    return RetryableError(
-        f"leg {other.leg}: run {other.run} is still at work (since {other.started:%Y-%m-%d %H:%M} UTC); waiting for "
-        f"it. If it died, end it with: python -m commerce_sync release {other.leg} '{other.run}'",
-        retry_after=60.0,
-    )
 
 
 def attempt_id(ledger: Ledger, leg: str, run_id: str, *, fresh: bool) -> str:
@@ -300,8 +295,9 @@ def _extract_one(leg: LegRun, source: Source, sources: Sources) -> int:
         if leg.run.kind == "replay":
             return 0
         found = sources(source, on_call).extract(
-            source, since=leg.run.since, until=None if leg.scans else leg.run.until, complete=leg.scans, into=into
-        )
+            source, since=leg.run.since, until=None if leg.reads_all else leg.run.until, complete=leg.reads_all,
+            into=into,
+        )  # fmt: skip
         into.facts |= {"high_water": found.high_water.isoformat() if found.high_water else None, "rows": found.rows}
     return found.rows
 
@@ -309,13 +305,19 @@ def _extract_one(leg: LegRun, source: Source, sources: Sources) -> int:
 def aggregate(leg: LegRun) -> dict[str, Any]:
     """Merge what was read into the replica and compute the figures of the touched owners again."""
     with leg.timed(AGGREGATE):
-        pointer = leg.state.replica if replica.readable(leg.mapping, leg.state.replica) else {}
-        work = replica.Replica(leg.connect(), leg.site.stores, leg.mapping, pointer)
+        pointer = replica.usable(leg.mapping, leg.state.replica)
+        work = replica.Replica(leg.connect(), leg.site.stores, leg.mapping, pointer, _merged_owners(leg))
         extracts = {item.name: intact(work.con, leg.read(f"{EXTRACT}-{item.name}")) for item in leg.mapping.sources}
         done = work.aggregate(extracts, run=leg.id, complete=leg.scans)
         with leg.write(AGGREGATE) as into:
             into.facts = {"replica": done.pointer, STATE_VERSION: leg.state.version, **done.facts}
         return done.facts
+
+
+def _merged_owners(leg: LegRun) -> dict[str, str]:
+    """Owners that were merged away at the target, each with the one that is left."""
+    known = getattr(leg.site.ledger, "aliases", None)
+    return dict(known(leg.mapping.target.system, leg.mapping.target.object)) if known else {}
 
 
 def records(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str:
@@ -325,16 +327,30 @@ def records(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str:
         leg.refuse_stale(figures)
         pointer = figures.facts["replica"]
         as_of = (leg.run.until or leg.run.started).date().isoformat()
-        return replica.Replica(con, leg.site.stores, leg.mapping, pointer).records(pointer, as_of=as_of)
-    read = leg.read(f"{EXTRACT}-{leg.mapping.source.name}")
-    leg.refuse_stale(read)
-    fresh = _or_nothing(leg.mapping.source, intact(con, read))
+        every = replica.Replica(con, leg.site.stores, leg.mapping, pointer).records(pointer, as_of=as_of)
+        return _of_keys(leg, every)
+    read = fresh(leg, con)
     carried = leg.site.batches.open(leg.state.carry) if leg.state.carry and not leg.complete else None
     if carried is None or not carried.parts:
-        return fresh
+        return read
     key = f"CAST({leg.mapping.key} AS VARCHAR)"
-    return f"""{fresh} UNION ALL BY NAME SELECT * FROM (SELECT * FROM {carried.scan()}) AS record
-        WHERE {key} NOT IN (SELECT {key} FROM ({fresh}) AS record)"""
+    return f"""{read} UNION ALL BY NAME SELECT * FROM (SELECT * FROM {carried.scan()}) AS record
+        WHERE {key} NOT IN (SELECT {key} FROM ({read}) AS record)"""
+
+
+def fresh(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str:
+    """SQL of the records that were read in this run, as far as it was asked for them."""
+    read = leg.read(f"{EXTRACT}-{leg.mapping.source.name}")
+    leg.refuse_stale(read)
+    return _of_keys(leg, _or_nothing(leg.mapping.source, intact(con, read)))
+
+
+def _of_keys(leg: LegRun, rows: str) -> str:
+    """Without the records a run for a few keys was not asked for. What is carried stays: it must not get lost."""
+    if not leg.keys:
+        return rows
+    listed = ", ".join("'" + key.replace("'", "''") + "'" for key in leg.keys)
+    return f"SELECT * FROM ({rows}) AS record WHERE CAST({leg.mapping.key} AS VARCHAR) IN ({listed})"
 
 
 def intact(con: duckdb.DuckDBPyConnection, batch: Batch) -> Batch:

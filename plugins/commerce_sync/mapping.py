@@ -139,12 +139,15 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Guards:
-    """Limits of a leg; ``None`` means no limit."""
+    """Limits of a leg; ``None`` means no limit.
+
+    Each allows a few rows whatever the share: one bad row that is offered again would stop every small run.
+    """
 
     max_deletes: Limit | None = Limit(share=0.05, absolute=20)
     max_changes: Limit | None = None
-    max_rejected: Limit | None = Limit(share=0.10)
-    max_quarantined: Limit | None = Limit(share=0.10)
+    max_rejected: Limit | None = Limit(share=0.10, absolute=20)
+    max_quarantined: Limit | None = Limit(share=0.10, absolute=20)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,30 @@
 """The steps of a leg as Airflow operators, free of any system.
 
-    extract -> [aggregate] -> map_changes -> check -> load -> commit
+    extract -> [aggregate] -> map_changes -> check -> [approve] -> load -> commit
 
-A leg with nothing to send settles its run in ``map_changes`` (or already in ``extract``) and skips the rest.
+A leg with nothing to send settles its run in ``map_changes`` (or already in ``extract``) and skips the rest. A step
+whose leg is busy with another run is put back for a minute, which uses up none of its retries.
 Constructors only keep their arguments; everything else happens in ``execute``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from airflow.sdk import BaseOperator
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Asset, BaseOperator, Param
 from airflow.sdk.bases.operatorlink import BaseOperatorLink
 from airflow.sdk.definitions.context import Context
-from airflow.sdk.exceptions import DownstreamTasksSkipped
+from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException, DownstreamTasksSkipped
 
-from commerce_sync import delivery, detection, mapping_file, places
+from commerce_sync import approval, delivery, detection, mapping_file, places, portion
 from commerce_sync import leg as legs
+from commerce_sync.approval import Answer
+from commerce_sync.company import BUSY_FOR, LOOK_AGAIN_S, LegBusy
 from commerce_sync.delivery import Targets
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.leg import LegRun, Site, Sources
@@ -41,16 +46,37 @@ def request(context: Context) -> Request:
     Raises ConfigurationError for a conf key that no param of the DAG declares; Airflow itself accepts any.
     """
     dag_run, params = context["dag_run"], context["params"]
-    legal = {"mode", "since", "until"}
+    legal = {"mode", "since", "until", "keys", "limit"}
     unknown = sorted(set(dag_run.conf or {}) - legal)
     if unknown:
         raise ConfigurationError(
             f"run {dag_run.run_id}: conf has {', '.join(unknown)}; legal keys: {', '.join(sorted(legal))}"
         )
-    if str(dag_run.run_type).endswith("backfill"):
+    # In a task it is an enumeration whose text is "DagRunType.BACKFILL", not its value.
+    if getattr(dag_run.run_type, "value", dag_run.run_type) == "backfill":
         since, until = context.get("data_interval_start"), context.get("data_interval_end")
         return Request(mode="changes", since=since, until=until, backfill=True)
-    return Request(mode=params.get("mode") or "auto", since=_moment(params, "since"), until=_moment(params, "until"))
+    return Request(
+        mode=params.get("mode") or "auto",
+        since=_moment(params, "since"),
+        until=_moment(params, "until"),
+        keys=_keys(params),
+        limit=_limit(params),
+    )
+
+
+def _keys(params: Any) -> tuple[str, ...]:
+    keys = params.get("keys") or ()
+    if isinstance(keys, str) or not all(isinstance(key, str) and key for key in keys):
+        raise ConfigurationError(f'param keys is {keys!r}; give a list of keys like ["C0001", "C0002"]')
+    return tuple(dict.fromkeys(keys))
+
+
+def _limit(params: Any) -> int | None:
+    limit = params.get("limit")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+        raise ConfigurationError(f"param limit is {limit!r}; give a whole number of changes, or nothing")
+    return limit
 
 
 def _moment(params: Any, name: str) -> datetime | None:
@@ -82,14 +108,31 @@ class LegStep(BaseOperator):
 
     def resume(self, context: Context) -> LegRun:
         """The leg's run that ``extract`` opened."""
-        return legs.resume(site(), self.mapping, context["dag_run"].run_id)
+        try:
+            return legs.resume(site(), self.mapping, context["dag_run"].run_id)
+        except LegBusy as error:
+            self.wait(context, error)
+            raise
 
-    def finish(self, context: Context, result: dict[str, Any], *, idle: bool) -> dict[str, Any]:
-        """Log the step's facts; an idle leg ends here, green."""
+    def wait(self, context: Context, error: LegBusy) -> None:
+        """Put the step back until the leg may be free; returns when it has waited long enough to give up."""
+        first = context["ti"].get_first_reschedule_date(context)
+        now = datetime.now(UTC)
+        if first is not None and now - first > BUSY_FOR:
+            return
+        self.log.info("%s: %s", self.task_id, error)
+        again = now + timedelta(seconds=error.retry_after or LOOK_AGAIN_S)
+        raise AirflowRescheduleException(again) from None  # type: ignore[no-untyped-call]
+
+    def finish(
+        self, context: Context, result: dict[str, Any], *, idle: bool, skip: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Log the step's facts; an idle leg ends here, green. skip: tasks that are not needed this time."""
         self.log.info("%s: %s", self.task_id, result)
-        if idle:
+        skipped = self._rest_of_the_leg() if idle else list(skip)
+        if skipped:
             context["ti"].xcom_push(key="return_value", value=result)
-            raise DownstreamTasksSkipped(tasks=self._rest_of_the_leg())  # type: ignore[no-untyped-call]
+            raise DownstreamTasksSkipped(tasks=skipped)  # type: ignore[no-untyped-call]
         return result
 
     def _rest_of_the_leg(self) -> list[str]:
@@ -108,11 +151,18 @@ class Extract(LegStep):
         self.source = source
 
     def execute(self, context: Context) -> dict[str, Any]:
-        leg = legs.begin(site(), self.mapping, context["dag_run"].run_id, request=request(context))
+        leg = self._begin(context)
         found = legs.extract(leg, self.source)
         if found["idle"]:
             delivery.commit_nothing(leg)
         return self.finish(context, found, idle=found["idle"])
+
+    def _begin(self, context: Context) -> LegRun:
+        try:
+            return legs.begin(site(), self.mapping, context["dag_run"].run_id, request=request(context))
+        except LegBusy as error:
+            self.wait(context, error)
+            raise
 
 
 class Aggregate(LegStep):
@@ -127,7 +177,7 @@ class MapChanges(LegStep):
 
     def execute(self, context: Context) -> dict[str, Any]:
         leg = self.resume(context)
-        found = detection.map_changes(leg)
+        found = portion.postpone(leg, detection.map_changes(leg))
         if leg.planned:
             detection.end_plan(leg, found)
         elif found.send == 0:
@@ -157,7 +207,55 @@ class Check(LegStep):
     def execute(self, context: Context) -> dict[str, Any]:
         leg = self.resume(context)
         self.report_url = f"/commerce-sync/gates/{leg.leg}/{leg.id}"
-        return self.finish(context, delivery.check(leg), idle=False)
+        found, asked = delivery.check(leg), approval.hold(leg)
+        if asked is None:
+            return self.finish(context, found, idle=False)
+        unasked = () if asked.waits else (f"{self.task_id.rpartition('.')[0]}.approve",)
+        return self.finish(context, found | asked.brief(), idle=False, skip=unasked)
+
+
+class Approve(LegStep, HITLOperator):
+    """Ask a person about what is held. timeout: how long to wait for the answer; after it the answer is no."""
+
+    APPROVE, REFUSE = "Approve", "Refuse"
+    FORM: ClassVar = {
+        "reason": Param(None, type=["null", "string"], title="Reason", description="Kept with the answer.")
+    }
+    """What the form asks beside yes and no; Airflow wants it from outside the constructor."""
+    ui_color = "#fdebd0"
+
+    def __init__(self, *, timeout: timedelta, **kwargs: Any) -> None:
+        super().__init__(
+            subject="Approve what this leg is about to send?",
+            options=[self.APPROVE, self.REFUSE],
+            response_timeout=timeout,
+            **kwargs,
+        )
+
+    def execute(self, context: Context) -> Any:
+        asked = approval.question(self.resume(context))
+        if not asked.waits:
+            return self.finish(context, asked.brief(), idle=False)
+        self.subject = f"Leg {asked.leg}: send {sum(asked.held.values())} changes?"
+        self.body = approval.markdown(asked)
+        return HITLOperator.execute(self, context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Goes on with the answer, or with the time being over."""
+        leg = self.resume(context)
+        asked, answer = approval.question(leg), self._answer(event)
+        done = approval.settle(leg, asked, answer)
+        return self.finish(context, {**asked.brief(), **done, "by": answer.by}, idle=False)
+
+    def _answer(self, event: dict[str, Any]) -> Answer:
+        if event.get("error_type") == "timeout" or event.get("timedout"):
+            return Answer(False, None)
+        if "error" in event:
+            self.process_trigger_event_error(event)
+        self.validate_chosen_options(event["chosen_options"])
+        user = event.get("responded_by_user") or {}
+        said = (event.get("params_input") or {}).get("reason")
+        return Answer(event["chosen_options"] == [self.APPROVE], user.get("name") or user.get("id") or "somebody", said)
 
 
 class Load(LegStep):
@@ -172,6 +270,7 @@ class Load(LegStep):
 
     def execute(self, context: Context, event: Any = None) -> dict[str, Any]:
         leg = self.resume(context)
+        approval.refuse_unapproved(leg)
         done = delivery.load(leg, self.target, wait_s=self.wait_s)
         if trigger := getattr(done, "trigger", None):
             self.log.info("%s: waiting for remote jobs %s", self.task_id, ", ".join(done.jobs))
@@ -185,3 +284,24 @@ class Commit(LegStep):
     def execute(self, context: Context) -> dict[str, Any]:
         run = delivery.commit(self.resume(context))
         return self.finish(context, {"status": run.status, **run.counts}, idle=False)
+
+
+class Done(BaseOperator):
+    """Tells the flows that follow this one that it succeeded. outlets: its asset.   moves: its legs."""
+
+    ui_color = "#eef4fb"
+
+    def __init__(self, *, moves: Sequence[str], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.moves = list(moves)
+
+    def execute(self, context: Context) -> dict[str, int]:
+        if request(context).mode == "plan":
+            raise AirflowSkipException("a plan moves nothing: no flow has to follow it")
+        ledger, run_id = places.open_ledger(), context["dag_run"].run_id
+        runs = (ledger.find_run(leg, legs.attempt_id(ledger, leg, run_id, fresh=False)) for leg in self.moves)
+        delivered = {leg: run.delivered for leg, run in zip(self.moves, runs, strict=True) if run is not None}
+        for asset in self.outlets:
+            if isinstance(asset, Asset):
+                context["outlet_events"][asset].extra = {"run": run_id, "delivered": sum(delivered.values())}
+        return delivered

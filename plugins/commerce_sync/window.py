@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -18,13 +18,16 @@ MODES: tuple[Mode, ...] = ("auto", "changes", "complete", "replay", "plan")
 class Request:
     """What a person, a schedule or a backfill asked for.
 
-    since, until: an explicit window; with ``backfill`` it is the data interval of the backfill run.
+    since, until: an explicit window; with ``backfill`` it is the data interval of the backfill run.   keys: only these
+    records (keys as the ledger has them).   limit: at most so many changes are sent, the others wait for the next run.
     """
 
     mode: Mode = "auto"
     since: datetime | None = None
     until: datetime | None = None
     backfill: bool = False
+    keys: tuple[str, ...] = ()
+    limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -33,6 +36,8 @@ class Request:
             raise ConfigurationError(f"until {self.until} stands alone; give since as well, or neither")
         if self.since and self.until and self.since >= self.until:
             raise ConfigurationError(f"window is empty: since {self.since} is not before until {self.until}")
+        if self.limit is not None and self.limit < 1:
+            raise ConfigurationError(f"limit {self.limit} would send nothing; give 1 or more, or mode 'plan'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +59,36 @@ def decide(request: Request, *, mapping: Mapping, high_water: datetime | None, c
     """The window of a run that begins ``now``; the upper bound is fixed here, once."""
     if request.mode == "replay":
         return Window("replay", None, None)
+    if request.keys:
+        everyone = replace(request, keys=(), mode="changes" if request.mode == "changes" else "complete")
+        return _of_some(
+            decide(everyone, mapping=mapping, high_water=high_water, complete_at=complete_at, now=now),
+            mapping=mapping,
+            high_water=high_water,
+        )
     if request.since is not None:
         return Window("backfill" if request.backfill else "changes", request.since, request.until or now)
     if request.mode == "complete" or high_water is None or any(item.modified is None for item in mapping.sources):
         return Window("complete", None, now)
     if request.mode != "changes" and scan_is_due(mapping.complete_scan, last=complete_at, now=now):
         return Window("complete", None, now)
-    overlap = max(item.overlap for item in mapping.sources)
-    return Window("changes", high_water - overlap, now)
+    return Window("changes", _below(high_water, mapping), now)
+
+
+def _of_some(window: Window, *, mapping: Mapping, high_water: datetime | None) -> Window:
+    """The window of a run for a few keys: a backfill, because it sees nothing of the records beside them.
+
+    Those records may have changed long ago, so without a window or mode ``changes`` the whole source is read; figures
+    of an aggregate are all stored, so only what changed is read.
+    """
+    since = window.since
+    if mapping.aggregate is not None and since is None and high_water is not None:
+        since = _below(high_water, mapping)
+    return Window("backfill", since, window.until)
+
+
+def _below(high_water: datetime, mapping: Mapping) -> datetime:
+    return high_water - max(item.overlap for item in mapping.sources)
 
 
 def scan_is_due(cron: str | None, *, last: datetime | None, now: datetime) -> bool:

@@ -11,22 +11,10 @@ from typing import Any
 
 from simulators.iconik import shapes
 from simulators.iconik.errors import bad_request
+from simulators.iconik.index import COLUMNS
 from simulators.iconik.store import Row
 
-COLUMN_NAMES = {
-    "id",
-    "object_type",
-    "title",
-    "status",
-    "type",
-    "external_id",
-    "media_type",
-    "archive_status",
-    "is_online",
-    "approval_status",
-    "date_created",
-    "date_modified",
-}
+COLUMN_NAMES = set(COLUMNS) - {"words", "doc"}
 DOC_TYPES = ("assets", "collections", "segments", "saved_searches", "saved_search_groups")
 OPERATORS = ("AND", "OR", "NOT", "NESTED")
 LAST_TEXT, LAST_NUMBER = "\U0010ffff", -9e99

@@ -64,6 +64,12 @@ class _Demo:
             self.collections[code] = self._collection(
                 f"{name} ({code})", parent=parent, external_id=f"sapcc:{CATALOG}:{code}"
             )
+        with self.store.bulk():
+            self._assets(products, campaign=campaign, plain=plain)
+        self.index.flush(at_once=True)
+        self._relations(products)
+
+    def _assets(self, products: list[Product], *, campaign: str, plain: int) -> None:
         self.packer = Packer(self.store, self.index)
         for number, product in enumerate(products):
             self._package(number, product, campaign=campaign)
@@ -72,8 +78,6 @@ class _Demo:
             if number % CHUNK == 0:
                 self.packer.rows.store(self.store, self.index)
         self.packer.rows.store(self.store, self.index)
-        self.index.flush(at_once=True)
-        self._relations(products)
 
     def _collection(self, title: str, *, parent: str | None = None, external_id: str | None = None) -> str:
         key = stable_id(f"collection {external_id or title}")

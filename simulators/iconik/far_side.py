@@ -13,7 +13,7 @@ from simulators.iconik.demo import load_demo
 from simulators.iconik.packages import Packer
 from simulators.iconik.site import EDITOR_USER, Site
 from simulators.iconik.store import KINDS, Row
-from simulators.system import Options
+from simulators.system import KEPT, Options
 
 COMPLETE = "complete_assets"
 FORMAT_VERSION = 1  # grows when a kept state folder can no longer be read
@@ -26,19 +26,20 @@ class FarSide:
     def __init__(self, site: Site, options: Options) -> None:
         self.site, self.options, self._started = site, options, False
 
-    def reset(self, *, seed: str) -> None:
+    def reset(self, *, seed: str) -> object:
         """Back to a seed; the first reset of a process keeps what a state folder already holds."""
         site = self.site
         site.hooks.reset()
         site.rates.clear()
         mark = [FORMAT_VERSION, seed, self.options.scale if seed == "demo" else ""]
-        if not self._started and site.store.fact("seed") == mark:
+        started, self._started = self._started, True
+        if not started and site.store.fact("seed") == mark:
             site.jobs.reload()
-        else:
-            with site.store.transaction():
-                self._fill(seed)
-                site.store.remember("seed", mark)
-        self._started = True
+            return KEPT
+        with site.store.transaction():
+            self._fill(seed)
+            site.store.remember("seed", mark)
+        return None
 
     def _fill(self, seed: str) -> None:
         self.site.store.clear()

@@ -33,7 +33,7 @@ COLUMNS = (
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS found (id TEXT PRIMARY KEY, object_type TEXT, title TEXT, status TEXT, type TEXT,"
     " external_id TEXT, media_type TEXT, archive_status TEXT, is_online TEXT, approval_status TEXT,"
-    " date_created TEXT, date_modified TEXT, words TEXT, doc TEXT) WITHOUT ROWID",
+    " date_created TEXT, date_modified TEXT, words TEXT, doc TEXT)",
     "CREATE INDEX IF NOT EXISTS found_modified ON found (date_modified, id)",
     "CREATE INDEX IF NOT EXISTS found_created ON found (date_created, id)",
     "CREATE INDEX IF NOT EXISTS found_external ON found (external_id)",

@@ -9,6 +9,7 @@ to name size and checksum is made once for equal recipes. A ``packed`` asset get
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -239,4 +240,4 @@ def _measured(row: Row) -> Row:
 
 
 def _plain(title: str) -> str:
-    return "".join(letter if letter.isalnum() else "_" for letter in title)[:60] or "asset"
+    return re.sub(r"\W", "_", title)[:60] or "asset"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import zlib
-from functools import lru_cache
+from functools import cache, lru_cache
 
 Colour = tuple[int, int, int]
 _DC_CODES = {  # ITU T.81 table K.3: size of the difference -> (code, length)
@@ -64,14 +64,15 @@ def jpeg(width: int, height: int, seed: str, moment: float = 0.0) -> bytes:
     """A mosaic of 8 x 8 blocks, each one colour; ``moment`` 0 to 1 moves the mosaic, for film frames."""
     first, second = palette(seed)
     across, down = -(-width // _BLOCK), -(-height // _BLOCK)
-    writer, last = _Bits(), [0, 0, 0]
+    span = max(across + down - 2, 1)
+    diagonals = [_ycc(_shade(first, second, (place / span + moment) % 1.0)) for place in range(across + down - 1)]
+    bits: list[str] = []
+    luma, blue, red = 0, 0, 0
     for row in range(down):
-        for column in range(across):
-            share = ((column + row) / max(across + down - 2, 1) + moment) % 1.0
-            for index, level in enumerate(_ycc(_shade(first, second, share))):
-                writer.mean(level - last[index])
-                last[index] = level
-    return _jpeg_head(width, height) + writer.finished() + b"\xff\xd9"
+        for column in range(row, row + across):
+            last, (luma, blue, red) = (luma, blue, red), diagonals[column]
+            bits += _mean(luma - last[0]), _mean(blue - last[1]), _mean(red - last[2])
+    return _jpeg_head(width, height) + _packed(bits) + b"\xff\xd9"
 
 
 def _ycc(colour: Colour) -> tuple[int, int, int]:
@@ -95,26 +96,21 @@ def _jpeg_head(width: int, height: int) -> bytes:
     )
 
 
-class _Bits:
-    """The entropy-coded part: differences of mean values, each block ended at once."""
+@cache
+def _mean(difference: int) -> str:
+    """The bits of one block: how its mean value differs from the last one's, and that nothing else follows."""
+    size = abs(difference).bit_length()
+    code, length = _DC_CODES[size]
+    value = difference if difference > 0 else difference + (1 << size) - 1
+    return f"{code:0{length}b}" + (f"{value:0{size}b}" if size else "") + "0"
 
-    def __init__(self) -> None:
-        self.bits: list[str] = []
 
-    def mean(self, difference: int) -> None:
-        size = abs(difference).bit_length()
-        code, length = _DC_CODES[size]
-        self.bits.append(f"{code:0{length}b}")
-        if size:
-            value = difference if difference > 0 else difference + (1 << size) - 1
-            self.bits.append(f"{value:0{size}b}")
-        self.bits.append("0")
-
-    def finished(self) -> bytes:
-        text = "".join(self.bits)
-        text += "1" * (-len(text) % 8)
-        packed = int(text, 2).to_bytes(len(text) // 8, "big") if text else b""
-        return packed.replace(b"\xff", b"\xff\x00")
+def _packed(bits: list[str]) -> bytes:
+    """The entropy-coded part: whole bytes, filled up with ones, FF followed by 00."""
+    text = "".join(bits)
+    text += "1" * (-len(text) % 8)
+    packed = int(text, 2).to_bytes(len(text) // 8, "big") if text else b""
+    return packed.replace(b"\xff", b"\xff\x00")
 
 
 @lru_cache(maxsize=16)

@@ -95,9 +95,12 @@ def _rows(
     shown = ", ".join(sql for _, sql, _ in keys)
     order = ", ".join(f"{place} {direction}" for place, (direction, _, _) in enumerate(keys, 2))
     more = [value for _, _, values in keys for value in values]
-    sql = f"SELECT doc, {shown} FROM found WHERE {clause} ORDER BY {order} LIMIT ? OFFSET ?"
-    answer = call.site.store.db.execute(sql, [*more, *given, limit, offset])
-    return [_decode(row[0]) | {"_sort": list(row[1:])} for row in answer]
+    # documents are fetched for the page alone: carrying them through the sort of all costs four times as much
+    sql = f"SELECT rowid, {shown} FROM found WHERE {clause} ORDER BY {order} LIMIT ? OFFSET ?"
+    db = call.site.store.db
+    chosen = db.execute(sql, [*more, *given, limit, offset]).fetchall()
+    fetch = "SELECT doc FROM found WHERE rowid = ?"
+    return [_decode(db.execute(fetch, row[:1]).fetchone()[0]) | {"_sort": list(row[1:])} for row in chosen]
 
 
 def _kept(document: Row, criteria: Row) -> Row:

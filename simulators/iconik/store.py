@@ -35,7 +35,7 @@ KINDS = words(
 PACKED = words("formats file_sets files proxies keyframes")
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS docs (kind TEXT, id TEXT, owner TEXT, part TEXT, seq INTEGER, doc TEXT,"
-    " PRIMARY KEY (kind, id)) WITHOUT ROWID",
+    " PRIMARY KEY (kind, id))",
     "CREATE INDEX IF NOT EXISTS docs_owner ON docs (kind, owner, seq)",
     "CREATE INDEX IF NOT EXISTS docs_part ON docs (kind, part, seq)",
     "CREATE INDEX IF NOT EXISTS docs_seq ON docs (kind, seq)",
@@ -48,7 +48,7 @@ _decode = msgspec.json.Decoder().decode
 
 def stamp(moment: datetime) -> str:
     """RFC 3339 with microseconds and a numeric offset, as iconik writes moments."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f+00:00")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def public(row: Row) -> Row:
@@ -62,7 +62,9 @@ class Store:
     def __init__(self, *, clock: Clock, path: Path | None = None) -> None:
         self.clock = clock
         self.db = sqlite3.connect(str(path) if path else ":memory:", isolation_level=None, check_same_thread=False)
-        for pragma in ("journal_mode=MEMORY", "synchronous=OFF", "cache_size=-100000", "temp_store=MEMORY"):
+        # a file must stay whole when the process is killed; memory needs no more than roll-backs
+        self.db.execute(f"PRAGMA journal_mode={'WAL' if path else 'MEMORY'}")
+        for pragma in ("synchronous=OFF", "cache_size=-100000", "temp_store=MEMORY"):
             self.db.execute(f"PRAGMA {pragma}")
         for statement in _TABLES:
             self.db.execute(statement)
@@ -95,6 +97,19 @@ class Store:
             self.db.execute("COMMIT")
         finally:
             self._deep = False
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """Rows that go in meanwhile are indexed at the end, which halves the time; keys stay unique throughout."""
+        sql = "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql NOT NULL"
+        indexes = self.db.execute(sql).fetchall()
+        for name, _ in indexes:
+            self.db.execute(f"DROP INDEX {name}")
+        try:
+            yield
+        finally:
+            for _, statement in indexes:
+                self.db.execute(statement)
 
     def clear(self) -> None:
         for table in ("docs", "blobs", "facts"):

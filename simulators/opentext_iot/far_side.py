@@ -15,7 +15,7 @@ from simulators.opentext_iot.event_search import envelope
 from simulators.opentext_iot.events import EventRow, StoredEvent, split_message
 from simulators.opentext_iot.platform import Platform
 from simulators.opentext_iot.profile import profile
-from simulators.system import Options, Row
+from simulators.system import KEPT, Options, Row
 
 OTHER_KINDS = ("deviceGroup", "subscription", "orchestration", "TopicMessage")
 # scale -> devices and days of history of the demo seed
@@ -31,7 +31,7 @@ class FarSide:
         self._started = False
         self._kinds = (*profile("covisint_classic")["resources"], *OTHER_KINDS)
 
-    async def reset(self, *, seed: str) -> None:
+    async def reset(self, *, seed: str) -> object:
         """Back to a seed; the first reset of a process keeps what a state folder holds of the same seed."""
         platform, mark = self._platform, [seed, self._options.scale, STATE_FORMAT]
         platform.answered.clear()
@@ -40,7 +40,7 @@ class FarSide:
             self._started = True
             platform.documents.forget_numbers()
             platform.fleet.resume()
-            return
+            return KEPT
         self._started = True
         platform.fleet.forget()
         platform.database.create()
@@ -49,6 +49,7 @@ class FarSide:
             platform.fleet.start({"devices": devices, "history_days": days, "scale": self._options.scale})
             await platform.fleet.catch_up()
         platform.database.remember("seed", mark)
+        return None
 
     async def records(self, kind: str, *, where: dict[str, str], limit: int | None, offset: int) -> Any:
         """Rows of a kind; ``event`` has the search's fields with times of storage and the payload's fields."""

@@ -26,6 +26,7 @@ from simulators.salesforce import (
     versions,
     web,
 )
+from simulators.salesforce.demo import load_demo
 from simulators.salesforce.limits import Usage
 from simulators.salesforce.locks import Locks
 from simulators.salesforce.org import SETTINGS, Org
@@ -51,7 +52,7 @@ def build(*, clock: Clock, faults: Faults, options: Options) -> System:
     return System(
         app=app,
         credentials=lambda url: _credentials(url, key),
-        store=OrgStore(org),
+        store=OrgStore(org, scale=options.scale),
         settings=org.settings,
         restored=org.store.restored,
         begin=lambda: jobs.resume(org),
@@ -158,8 +159,8 @@ class OrgStore:
     Sessions outlive a reset: ending them is a fault of its own, "expire_tokens".
     """
 
-    def __init__(self, org: Org) -> None:
-        self.org = org
+    def __init__(self, org: Org, *, scale: str) -> None:
+        self.org, self.scale = org, scale
         self.records, self.load = org.store.records, org.store.load
         self.patch, self.delete = org.store.patch, org.store.delete
 
@@ -173,4 +174,7 @@ class OrgStore:
         self.org.locks.clear()
         self.org.usage.clear()
         self.org.sessions.restore_refresh()
-        self.org.store.reset(seed=seed)
+        self.org.store.empty()
+        if seed == "demo":
+            load_demo(self.org.store, scale=self.scale)
+        self.org.store.seeded()

@@ -25,6 +25,7 @@ SETTINGS: dict[str, Any] = {
     "jwt_public_key": "",  # PEM of a key or certificate; empty: the demo key of the ready line
     "daily_api_requests": 100_000,
     "commit_lag_s": 0,  # records appear with a SystemModstamp this much in the past, as late commits do
+    "child_page_rows": 2000,  # records of a child subquery that come at once; the rest by a locator of its own
     "csv_charset": False,  # whether Bulk CSV answers say charset=UTF-8
     "job_latency_ms": 0,  # simulated time between closing a job and its result
     "job_min_polls": 2,  # status reads before a job may look finished

@@ -114,14 +114,16 @@ def json_value(value: Any, kind: str) -> Any:
 
 def _children(child: tuple[str, str, Any, Plan], parents: list[str], *, call: Call) -> dict[str, dict[str, Any]]:
     _, _, _, plan = child
+    size = int(call.org.settings["child_page_rows"])
     given = [json.dumps(parents) if value is None else value for value in plan.given]
     groups: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
     for row in call.org.store.db.execute(plan.sql, given):
         groups[row[1]].append(row)
     found = {}
     for parent, rows in groups.items():
-        records = list(json_rows(plan, rows[: plan.limit], call=call))
-        found[parent] = {"totalSize": len(records), "done": True, "records": records}
+        kept = rows[: plan.limit]
+        following = f"{call.org.cursors.add(plan, kept, size)}-{size}" if len(kept) > size else None
+        found[parent] = _page(plan, kept[:size], total=len(kept), call=call, next_locator=following)
     return found
 
 

@@ -38,7 +38,7 @@ class Comparison:
             raise Malformed(f"unexpected list after '{operator}'")
         if operator == "like":
             return self._like(value)
-        if value.kind == "null":
+        if _is_null(value):
             return f"{self.column} IS {'NOT ' if operator == '!=' else ''}NULL"
         if value.kind == "period":
             return self._period(value, operator)
@@ -101,7 +101,7 @@ class Comparison:
             return f"{self.column} {word} ({self.compiler.semi_join(value)})"
         if not isinstance(value, list):
             raise Malformed("expecting a list after IN")
-        given = [self._typed(literal) for literal in value if literal.kind != "null"]
+        given = [self._typed(literal) for literal in value if not _is_null(literal)]
         with_null = len(given) < len(value)
         odd = next((one for one in given if self._folded(one)[1] != "?"), None)
         column, mark = self._folded(odd)
@@ -146,3 +146,8 @@ class Comparison:
         edge = {">=": first, "<": first, ">": beyond, "<=": beyond}[operator]
         self.compiler.given.append(edge.isoformat())
         return f"{self.column} {'>=' if operator in ('>', '>=') else '<'} ?"
+
+
+def _is_null(literal: Literal) -> bool:
+    """Nothing holds an empty text, so asking for one is asking for null (unverified)."""
+    return literal.kind == "null" or (literal.kind == "string" and literal.value == "")

@@ -61,7 +61,7 @@ class Store:
         return True
 
     def empty(self) -> None:
-        """Drop every table and make it anew."""
+        """Back to an org as it is delivered: a user, the organization, the standard price book."""
         self.numbers.clear()
         self._indexed.clear()
         for item in self.schema.objects.values():
@@ -74,6 +74,10 @@ class Store:
             self.load(kind, rows)
         if self.state is not None:
             self.state.clear_jobs()
+
+    def seeded(self) -> None:
+        """Note in the state file that the org is whole, so that the next start keeps it."""
+        if self.state is not None:
             self.state.note("seeded", "yes")
 
     def ensure_index(self, kind: str, name: str) -> None:
@@ -115,10 +119,6 @@ class Store:
         return {row[0]: row[1:] for row in self.db.execute(sql, (json.dumps(list(wanted)),))}
 
     # --- control API -------------------------------------------------------------------------------
-
-    def reset(self, *, seed: str) -> None:
-        """Both seeds give an org as it is delivered: a user, the organization, the standard price book."""
-        self.empty()
 
     def records(self, kind: str, *, where: dict[str, str], limit: int | None, offset: int) -> tuple[list[Row], int]:
         item = self._known(kind)

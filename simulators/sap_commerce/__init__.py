@@ -10,6 +10,7 @@ from typing import Any
 from simulators.clock import Clock
 from simulators.faults import Faults
 from simulators.sap_commerce.far_side import FarSide
+from simulators.sap_commerce.hot_folder import CONTAINER, SIGNATURE, HotFolder
 from simulators.sap_commerce.oauth import Tokens
 from simulators.sap_commerce.occ.routes import add_occ_routes
 from simulators.sap_commerce.outbound import OUTBOUND_SETTINGS, build_outbound
@@ -37,6 +38,7 @@ SETTINGS: dict[str, Any] = {
     "return_touches_order": False,
     "access_rights": False,
     "password_grant": False,
+    "hot_folder": "import",
     **OUTBOUND_SETTINGS,
 }
 
@@ -54,6 +56,9 @@ def build(*, clock: Clock, faults: Faults, options: Options) -> System:
     app = new_application()
     service.add_routes(app)
     add_occ_routes(app, store=store, tokens=tokens)
+    hot_folder = HotFolder(store, settings)
+    hot_folder.add_routes(app)
+    far_side.on_reset.append(hot_folder.clear)
     outbound = build_outbound(store, schemas=schemas, settings=settings, faults=faults)
     app.cleanup_ctx.append(outbound.clockwork.context)
     far_side.on_reset.append(outbound.clockwork.clear)
@@ -75,4 +80,6 @@ def _credentials(url: str) -> dict[str, Any]:
         "client_secret": "secret",
         "occ_client_id": "trusted_client",
         "occ_client_secret": "secret",
+        "hot_folder": f"{url}/{CONTAINER}",
+        "hot_folder_signature": f"sv=2021-08-06&sig={SIGNATURE}",
     }

@@ -20,7 +20,7 @@ from simulators.seed.journey import Journey
 from simulators.seed.people import Company, Person, companies, person
 from simulators.system import Options
 
-SEED_FORMAT = 2  # raise it when the seed's content changes: kept databases are then built anew
+SEED_FORMAT = 3  # raise it when the seed's content changes: kept databases are then built anew
 
 
 def demo_database(options: Options, *, empty: Store, clock: Clock) -> sqlite3.Connection:
@@ -196,6 +196,8 @@ class Loader:
         status = self.records.reference("ReturnStatus", "COMPLETED")
         dollar = self.records.reference("Currency", "USD")
         request = self.pk("ReturnRequest", "b.number")
+        codes = ("DAMAGEDINTRANSIT", "WRONGPICKTICKET", "GOODWILL")
+        reasons = ", ".join(str(self.records.reference("RefundReason", code)) for code in codes)
         days = "(b.modified_ms + (b.spread % 10 + 1) * 86400000)"
         self.insert(
             "ReturnRequest",
@@ -206,9 +208,10 @@ class Loader:
         self.insert(
             "RefundEntry",
             "pk, itemtype, creationtime, modifiedtime, returnRequest, orderEntry, expectedQuantity,"
-            " receivedQuantity, amount",
+            " receivedQuantity, amount, reason",
             f"SELECT {self.pk('RefundEntry', 'b.number')}, 'RefundEntry', {days}, {days}, {request},"
-            f" {self.pk('OrderEntry', 'l.number')}, quantity, quantity, (cents / 100::DOUBLE)::DECIMAL(18, 2)::VARCHAR"
+            f" {self.pk('OrderEntry', 'l.number')}, quantity, quantity, (cents / 100::DOUBLE)::DECIMAL(18, 2)::VARCHAR,"
+            f" [{reasons}][b.spread % 3 + 1]"
             " FROM baskets b JOIN lines l ON l.basket_number = b.number AND entry_number = 0"
             " WHERE b.is_returned ORDER BY b.number",
         )

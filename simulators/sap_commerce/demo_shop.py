@@ -2,14 +2,18 @@
 
 Everything follows from the same baskets as the orders and leaves those untouched. Choices of ours: list prices
 are what was paid on average; stock levels follow from the product's number; orders of the last thirty days have
-one shipment and one payment each, about one payment in a hundred was refused.
+one shipment and one payment each; about one payment in a hundred was refused, one shipment in twenty left after its
+promised day, and a third of the orders not yet shipped was promised for the day after the order.
 """
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from simulators.sap_commerce.demo_connected import load_care, load_connected
+from simulators.seed.connected import consignment_code
 from simulators.seed.journey import data_folder
 
 if TYPE_CHECKING:
@@ -17,7 +21,7 @@ if TYPE_CHECKING:
 
 _DAY_MS = 86_400_000
 _RECENT_DAYS = 30
-_PIECES = "coalesce(quantity, 1)"
+_QUOTE_STATES = ("BUYER_SUBMITTED", "BUYER_OFFER", "BUYER_DRAFT", "CANCELLED", "BUYER_ORDERED", "EXPIRED")
 
 
 def load_shop(loader: Loader, *, today: date) -> None:
@@ -33,6 +37,8 @@ def load_shop(loader: Loader, *, today: date) -> None:
     _carts(loader)
     _quotes(loader)
     _content(loader)
+    load_connected(loader)
+    load_care(loader)
 
 
 def _stock(loader: Loader) -> None:
@@ -119,6 +125,14 @@ def _coupons(loader: Loader, *, shift: str) -> None:
         " VALUES (?, 'CouponRedemption', ?, ?, ?, ?, ?, ?, ?)",
         [(start + 256 * place, *row) for place, row in enumerate(rows)],
     )
+    applied: dict[int, list[str]] = {}
+    for row in rows:
+        if row[4] is not None:
+            applied.setdefault(row[4], []).append(row[2])
+    loader.store.db.executemany(
+        'UPDATE "Order" SET appliedCouponCodes = ? WHERE pk = ?',
+        [(json.dumps(codes), order) for order, codes in applied.items()],
+    )
 
 
 def _recent() -> str:
@@ -132,14 +146,18 @@ def _shipments(loader: Loader) -> None:
     house = loader.records.reference("Warehouse", "warehouse-main")
     place, mode = loader.pk("Consignment", "b.number"), loader.records.reference("DeliveryMode", "standard")
     order, sent = loader.pk("Order", "b.number"), "b.status = 'COMPLETED'"
+    late = f"{sent} AND spread % 20 = 7 AND ordered_ms < {loader.now()} - {9 * _DAY_MS}"
+    left = f"CASE WHEN {late} THEN ordered_ms + (4 + spread % 3) * {_DAY_MS} WHEN {sent} THEN modified_ms END"
+    days = f"CASE WHEN NOT {sent} AND spread % 3 = 0 THEN 1 ELSE 3 END"
     loader.insert(
         "Consignment",
         'pk, itemtype, creationtime, modifiedtime, code, "order", status, warehouse, deliveryMode, trackingID, carrier,'
         " shippingDate, namedDeliveryDate",
-        f"SELECT {place}, 'Consignment', modified_ms, modified_ms, 'S' || basket_id, {order},"
+        f"SELECT {place}, 'Consignment', modified_ms, coalesce({left}, modified_ms),"
+        f" '{consignment_code('')}' || basket_id, {order},"
         f" CASE WHEN {sent} THEN {shipped} ELSE {ready} END, {house}, {mode},"
-        f" CASE WHEN {sent} THEN 'TRK' || basket_id END, 'UPS', CASE WHEN {sent} THEN modified_ms END,"
-        f" ordered_ms + {3 * _DAY_MS} FROM baskets b WHERE {_recent()} ORDER BY b.number",
+        f" CASE WHEN {sent} THEN 'TRK' || basket_id END, 'UPS', {left},"
+        f" ordered_ms + {days} * {_DAY_MS} FROM baskets b WHERE {_recent()} ORDER BY b.number",
     )
     entry = loader.pk("ConsignmentEntry", "l.number")
     loader.insert(
@@ -175,38 +193,37 @@ def _payments(loader: Loader) -> None:
     )
 
 
-def _last_baskets(loader: Loader, *, every: int, table: str) -> list[tuple[Any, ...]]:
-    """(user pk, last change, products with quantity and price) from the newest basket of some customers."""
+def _last_baskets(loader: Loader, *, chosen: str) -> list[tuple[Any, ...]]:
+    """(user pk, last change, products with quantity and price) from the newest basket of the chosen customers."""
     sql = (
         "SELECT c.number, max(b.modified_ms), list([b2.number, l.quantity, l.cents] ORDER BY l.entry_number)[:4]"
-        f" FROM {table} c JOIN (SELECT household_id, max(number) AS number FROM baskets GROUP BY household_id) n"
+        " FROM customer_pks c JOIN (SELECT household_id, max(number) AS number FROM baskets GROUP BY household_id) n"
         " ON n.household_id = c.id JOIN baskets b ON b.number = n.number JOIN lines l ON l.basket_number = b.number"
-        f" JOIN bought b2 USING (product_id) WHERE c.id % {every} = 3 GROUP BY c.id, c.number ORDER BY c.id"
+        f" JOIN bought b2 USING (product_id) WHERE {chosen} GROUP BY c.id, c.number ORDER BY c.id"
     )
     return [row for chunk in loader.journey.rows(sql) for row in chunk]
 
 
 def _carts(loader: Loader) -> None:
-    """Left behind: what a customer nearly bought once more, some hours or days after the last order."""
-    for place, (user, changed, lines) in enumerate(_last_baskets(loader, every=8, table="customer_pks"), start=1):
+    """Left behind: what a customer nearly bought once more, some hours or days after the last order; some unknown."""
+    anonymous = loader.records.load("Customer", {"uid": "anonymous", "name": "Anonymous"})
+    for place, (user, changed, lines) in enumerate(_last_baskets(loader, chosen="c.id % 8 = 3"), start=1):
         moment = min(changed + (place % 60 + 1) * 3_600_000, loader.now())
         row = {"code": f"{place:08d}", "guid": f"cart-{place:08d}", "site": "shop", "store": "shop"}
-        _document(loader, "Cart", row, user=user, moment=moment, lines=lines)
+        _document(loader, "Cart", row, user=anonymous if place % 10 == 0 else user, moment=moment, lines=lines)
 
 
 def _quotes(loader: Loader) -> None:
-    """Some business customers have asked for a price."""
-    buyers = [
-        (pk,)
-        for (pk,) in loader.store.db.execute("SELECT pk FROM Principal WHERE itemtype = 'B2BCustomer' ORDER BY pk")
-    ]
-    wanted = {pk for (pk,) in buyers[::4]}
-    states = ("BUYER_SUBMITTED", "BUYER_OFFER", "BUYER_DRAFT", "CANCELLED")
-    rows = [row for row in _last_baskets(loader, every=2, table="customer_pks") if row[0] in wanted]
-    rows += [row for row in _last_baskets(loader, every=5, table="customer_pks") if row[0] in wanted]
-    for place, (user, changed, lines) in enumerate({row[0]: row for row in rows}.values(), start=1):
-        row = {"code": f"Q{place:07d}", "version": 1, "name": f"Quote {place}", "state": states[place % 4]}
-        _document(loader, "Quote", row, user=user, moment=changed, lines=lines)
+    """Every second business customer has asked for a price."""
+    buyers = loader.store.db.execute("SELECT pk FROM Principal WHERE itemtype = 'B2BCustomer' ORDER BY pk").fetchall()
+    wanted = {pk for (pk,) in buyers[::2]}
+    rows = [row for row in _last_baskets(loader, chosen="true") if row[0] in wanted]
+    for place, (user, changed, lines) in enumerate(rows, start=1):
+        state = _QUOTE_STATES[place % len(_QUOTE_STATES)]
+        moment = changed - (40 * _DAY_MS if state == "EXPIRED" else 0)
+        row = {"code": f"Q{place:07d}", "version": 1, "name": f"Quote {place}", "state": state}
+        row |= {"expirationTime": moment + 30 * _DAY_MS}
+        _document(loader, "Quote", row, user=user, moment=moment, lines=lines)
 
 
 def _document(

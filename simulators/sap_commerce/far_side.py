@@ -16,7 +16,7 @@ from simulators.sap_commerce.records import Records, Row
 from simulators.sap_commerce.schema import Schemas
 from simulators.sap_commerce.seeding import definitions_mark, essential_store
 from simulators.sap_commerce.store import Store
-from simulators.system import Options
+from simulators.system import KEPT, Options
 
 
 class FarSide:
@@ -37,7 +37,7 @@ class FarSide:
         app.router.add_post("/_sim/mutate", self.mutate)
         app.router.add_get("/_sim/dump/orders", self.dump_orders)
 
-    def reset(self, *, seed: str) -> None:
+    def reset(self, *, seed: str) -> object:
         """Back to a seed; the first reset of a process keeps what a state folder already holds."""
         self._tokens.clear()
         self._page_faults.clear()
@@ -46,13 +46,14 @@ class FarSide:
         mark = [seed, self._options.scale if seed == "demo" else "", definitions_mark()]
         if not self._started and self._kept() == mark:
             self._started = True
-            return
+            return KEPT
         self._started = True
         if seed == "demo":
             self._load_demo()
         else:
             self._store.replace_with(self._empty.db)
         self._store.remember("seed", mark)
+        return None
 
     def _kept(self) -> list[str] | None:
         tables = self._store.db.execute("SELECT count(*) FROM sqlite_master WHERE name = 'facts'").fetchone()

@@ -63,7 +63,9 @@ class Store:
         self._numbers = {table: number for number, table in enumerate(self.tables)}
         self._names = list(self.tables)
         self.db = sqlite3.connect(path, isolation_level=None, cached_statements=512, check_same_thread=False)
-        for pragma in ("synchronous=OFF", "journal_mode=MEMORY", "cache_size=-65536", "temp_store=MEMORY"):
+        # a file must stay whole when the process is killed; memory needs no more than roll-backs
+        self.db.execute(f"PRAGMA journal_mode={'MEMORY' if path == ':memory:' else 'WAL'}")
+        for pragma in ("synchronous=OFF", "cache_size=-65536", "temp_store=MEMORY"):
             self.db.execute(f"PRAGMA {pragma}")
         self.version = 0
         self.definitions = 0  # grows when integration objects may have changed

@@ -76,6 +76,10 @@ class TypeSystem:
                 continue
             found = self._enum(line) if line.startswith("#") else self._composed(line)
             self._types[found.code] = found
+        self._below: dict[str, list[str]] = {}  # what extends each type; types are never added later
+        for code in self._types:
+            for above in self.lineage(code):
+                self._below.setdefault(above, []).append(code)
 
     def __contains__(self, code: object) -> bool:
         return code in self._types
@@ -98,7 +102,7 @@ class TypeSystem:
 
     def subtypes(self, code: str) -> list[str]:
         """The type and everything that extends it."""
-        return [other for other in self._types if code in self.lineage(other)]
+        return list(self._below.get(code, ()))
 
     def is_a(self, code: str, *, ancestor: str) -> bool:
         return ancestor in self.lineage(code)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 SLICE = 10  # one household in ten
 CHUNK_ROWS = 50_000
-_SPREAD = "((basket_id % 100003) * 48271 + basket_id // 7919) % 1000"
+CANCELLED_BELOW = 15  # of 1000: orders with a smaller spread are cancelled
+# a number from 0 to 999 for every basket
+SPREAD = "((basket_id % 100003) * 48271 + basket_id // 7919) % 1000"
 
 _BASKETS = f"""
 CREATE TABLE baskets AS
@@ -26,16 +28,16 @@ WITH last_day AS (SELECT max(transaction_timestamp)::DATE AS day FROM raw_transa
      grouped AS (
        SELECT basket_id, household_id,
               min(transaction_timestamp) + to_days($yesterday::DATE - any_value(day)) AS ordered_at,
-              sum(round(sales_value * 100))::BIGINT AS total_cents, {_SPREAD} AS spread
+              sum(round(sales_value * 100))::BIGINT AS total_cents, {SPREAD} AS spread
        FROM raw_transactions, last_day WHERE household_id IN (SELECT household_id FROM households)
        GROUP BY basket_id, household_id)
 SELECT row_number() OVER (ORDER BY ordered_at, basket_id) AS number, basket_id, household_id,
        epoch_ms(ordered_at) AS ordered_ms,
        epoch_ms(ordered_at) + (spread % 120 + 5) * 60000 + (basket_id % 60) * 1000 AS modified_ms, total_cents, spread,
-       CASE WHEN spread < 15 THEN 'CANCELLED'
+       CASE WHEN spread < {CANCELLED_BELOW} THEN 'CANCELLED'
             WHEN ordered_at::DATE >= $yesterday::DATE - 1 THEN 'CREATED'
             ELSE 'COMPLETED' END AS status,
-       spread BETWEEN 15 AND 34 AND ordered_at::DATE < $yesterday::DATE - 12 AS is_returned
+       spread BETWEEN {CANCELLED_BELOW} AND 34 AND ordered_at::DATE < $yesterday::DATE - 12 AS is_returned
 FROM grouped
 """
 _LINES = """
@@ -80,7 +82,7 @@ class Journey:
 
         self._db: duckdb.DuckDBPyConnection = duckdb.connect()
         self._db.execute("SET threads = 2")
-        for name in ("transactions", "products", "campaigns", "campaign_descriptions"):
+        for name in ("transactions", "products", "campaigns", "campaign_descriptions", "coupon_redemptions"):
             path = str(data_folder() / f"{name}.parquet").replace("'", "''")
             self._db.execute(f"CREATE VIEW raw_{name} AS SELECT * FROM '{path}'")
         every = SLICE if scale == "slice" else 1
@@ -90,6 +92,11 @@ class Journey:
             f" WHERE (place - 1) % {every} = 0"
         )
         self._db.execute(_BASKETS, {"yesterday": yesterday})
+        self._db.execute(
+            "CREATE TABLE shift AS SELECT ($yesterday::DATE - max(transaction_timestamp)::DATE)::INTEGER AS days"
+            " FROM raw_transactions",
+            {"yesterday": yesterday},
+        )
         for statement in (_LINES, _PRODUCTS, _CATEGORIES):
             self._db.execute(statement)
 
@@ -101,7 +108,7 @@ class Journey:
         return [household for (household,) in rows]
 
     def rows(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
-        """Chunks of a query over households, baskets, lines, bought, categories, raw_campaigns ..."""
+        """Chunks of a query over households, baskets, lines, bought, categories, shift (in days), raw_campaigns ..."""
         result = self._db.execute(sql)
         while chunk := result.fetchmany(CHUNK_ROWS):
             yield chunk

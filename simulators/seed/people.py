@@ -35,6 +35,14 @@ _TRADES = _words("Catering Bakery Hotels Foods Logistics Clinics Schools Markets
 _FORMS = _words("Inc LLC Group Partners Co")
 
 
+# account managers of the B2B units: (login and e-mail address, name)
+MANAGERS = (
+    ("east.sales@example.com", "Erin Eastman"),
+    ("west.sales@example.com", "Walt Weston"),
+    ("key.accounts@example.com", "Kim Keyes"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """A customer: ``uid`` is the e-mail address."""
@@ -102,6 +110,17 @@ def _phone(number: int) -> str:
 def is_business(household: int) -> bool:
     """About one household in five buys for a company."""
     return mixed(household, 7) % 5 == 0
+
+
+def consent(household: int) -> str:
+    """Whether a person agreed to marketing: ``given``, ``withdrawn`` (given once), or ``none``; most did."""
+    place = mixed(household, 15) % 20
+    return "none" if place == 0 else "withdrawn" if place == 1 else "given"
+
+
+def manager(unit: str) -> tuple[str, str]:
+    """Login and name of the account manager of a B2B unit."""
+    return MANAGERS[mixed(int(unit[1:]), 16) % len(MANAGERS)]
 
 
 def companies(households: list[int]) -> list[Company]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from commerce_sync.errors import ConfigurationError, GateError
-from commerce_sync.mapping import Check, Checks
+from commerce_sync.mapping import Check, Checks, Guards, Limit
 from flows.walking import CONTACTS, KEY, Org, Shop, Walk
 
 BAD = "Ada-without-address"
@@ -42,6 +42,7 @@ def test_a_failing_row_is_quarantined_by_name_and_arrives_when_it_is_corrected(
 
 
 def test_too_many_failing_rows_stop_the_leg_before_anything_is_sent(gated_walk: Walk, shop: Shop, org: Org) -> None:
+    gated_walk.alter(CONTACTS, guards=Guards(max_quarantined=Limit(share=0.10)))
     customers(shop, org, good=5, bad=2)
     org.far.reset_calls()
     run = gated_walk.attempt(CONTACTS)

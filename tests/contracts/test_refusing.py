@@ -49,7 +49,16 @@ def test_thirty_of_a_thousand_refused_rows_are_named_and_the_run_is_green(walk: 
     assert (red.status, red.settled, red.rejected) == ("red", True, 30)
 
 
+def test_one_bad_row_does_not_turn_a_small_run_red(walk: Walk, shop: Shop, org: Org) -> None:
+    shop.customers(1, 2)
+    refuse(org, r"^C0001$")
+    run = walk.leg(HOUSEHOLDS)
+    assert (run.status, run.delivered, run.rejected) == ("green", 1, 1)
+    assert set(walk.rejects(HOUSEHOLDS)) == {"C0001"}
+
+
 def test_a_run_above_its_limit_is_red_and_keeps_what_arrived(walk: Walk, shop: Shop, org: Org) -> None:
+    walk.alter(HOUSEHOLDS, guards=Guards(max_rejected=Limit(share=0.10)))
     shop.customers(*range(10))
     refuse(org, r"^C000[0-2]$")
     run = walk.attempt(HOUSEHOLDS)

@@ -46,4 +46,5 @@ def fleet(opentext_iot: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 def walk(shop: Shop, org: Org, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Walk:
     """Runs a flow's legs in this process against both simulators; short retries do not pause."""
     monkeypatch.setattr(rest, "_pause", lambda _state: 0.0)
+    monkeypatch.setenv("COMMERCE_SYNC_HOME", str(tmp_path))  # the inbox lies in the ledger of the installation
     return Walk(tmp_path)

@@ -30,6 +30,8 @@ BUYERS, CONTACTS = "b2b_customers_to_contacts", "customers_to_contacts"
 SPEND = "purchase_history_to_accounts"
 SWIFT = {"pauses_s": [0, 0, 0], "poll_first_s": 0.02, "poll_most_s": 0.05}
 """Options of a Salesforce target that wait for nothing."""
+PACES: dict[str, dict[str, Any]] = {"salesforce": SWIFT, "iconik": {"settle_s": 0}}
+"""System of a target -> its options that wait for nothing; the index of iconik then has to lag by nothing."""
 KEY = "Commerce_Id__c"
 Row = dict[str, Any]
 
@@ -55,13 +57,14 @@ def mapping_of(leg: str) -> Mapping:
 
 def open_site(folder: Path) -> Site:
     """A ledger and stores of their own."""
-    ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", files=f"{folder}/markers")
-    return Site(ledger, Batches(f"{folder}/runs"), Batches(f"{folder}/stores"), folder / "pages")
+    files = f"{folder}/batches"
+    ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", files=f"{files}/markers")
+    return Site(ledger, Batches(f"{files}/runs"), Batches(f"{files}/stores"), folder / "pages")
 
 
 def swift(mapping: Mapping, **target: Any) -> Mapping:
     """The leg as it is, without pauses; ``target`` replaces values of its target."""
-    pace = SWIFT if mapping.target.system == "salesforce" else {}
+    pace = PACES.get(mapping.target.system, {})
     options = {**mapping.target.options, **pace, **target.pop("options", {})}
     return replace(mapping, target=replace(mapping.target, options=options, **target))
 

@@ -20,6 +20,7 @@ import pytest
 
 import commerce_sync
 from commerce_sync.ledger import Ledger, MarkerFile
+from commerce_sync.ledger import ledger as opening
 
 Rows = dict[str, tuple[int, str | None] | None]
 
@@ -44,15 +45,21 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """URL of a fresh, empty database: a file, or a schema of its own."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
+        yield f"sqlite:///{tmp_path}/ledger.db"
+        return
     address = request.getfixturevalue("postgresql")
     schema = f"test_{next(_numbers)}"
     with closing(psycopg2.connect(address)) as connection, connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE SCHEMA {schema}")
-    return f"{address}&options=-csearch_path%3D{schema}"
+    address = f"{address}&options=-csearch_path%3D{schema}"
+    yield address
+    # A ledger stays open as long as its process; a hundred of them are more connections than the server takes.
+    for (opened, _files), kept in opening._opened.items():
+        if opened == address:
+            kept._engine.dispose()
 
 
 @pytest.fixture

@@ -182,6 +182,7 @@ from commerce_sync.ledger import Ledger
 import duckdb
 ledger = Ledger.open(sys.argv[1], files=sys.argv[2])
 con = duckdb.connect(config={"memory_limit": "1GB", "preserve_insertion_order": False})
+con.execute("SET enable_progress_bar = false")  # it would be printed among the answers on a busy machine
 base = "SELECT 'C' || i AS key, hash(i) AS fingerprint, md5(i::VARCHAR)[:18] AS target_id, false AS gone"
 for number, (fingerprint, rows) in enumerate((("hash(i)", 1000000), ("hash(i + 1)", 10000))):
     run = ledger.begin("leg", f"r{number}", kind="changes")

@@ -1,4 +1,4 @@
-"""The ledger, the only memory: markers, runs, rejects, jobs and budget.
+"""The ledger, the only memory: markers, runs, rejects, jobs, budget, events, aliases, conflicts and holds.
 
     ledger = Ledger.open("sqlite:////var/lib/sync/ledger.db", files="/var/lib/sync/ledger")
     run = ledger.begin(leg, run_id, kind="changes", window=Window(since, until), mapping_version=1)
@@ -11,12 +11,21 @@
                   rejects=refused, carry=uri, high_water=until, **counts)
     ledger.compact(leg)
 
+    ledger.add_events("storefront", events, seen=ledger.feed_state("storefront"), cursor={"next": "e81"})
+    ledger.put_aliases("salesforce", "Account", [{"lost": "A", "now": "B"}])
+    con.register("aliases", ledger.aliases_table("salesforce", "Account"))
+
 The mass of markers lives in Parquet files (see ``markers``), found through one pointer row per leg that moves
 in one transaction (see ``state`` and ``settle``); what people look at is ordinary rows (see ``tables``).
 """
 
 from __future__ import annotations
 
+from commerce_sync.ledger.aliases import Linked
+from commerce_sync.ledger.conflicts import Conflict, PairMove, PairState
+from commerce_sync.ledger.events import REFUSED, Added, FeedState, Refused, feed_leg
+from commerce_sync.ledger.events import schema as event_schema
+from commerce_sync.ledger.holds import Hold
 from commerce_sync.ledger.jobs import Job, RunJobs
 from commerce_sync.ledger.ledger import Ledger
 from commerce_sync.ledger.rejects import Reject, RejectStatus
@@ -29,16 +38,27 @@ from commerce_sync.ledger.tables import COUNTS
 __all__ = [
     "COUNTS",
     "KEEP",
+    "REFUSED",
+    "Added",
+    "Conflict",
+    "FeedState",
+    "Hold",
     "Job",
     "Kind",
     "Ledger",
     "LegState",
+    "Linked",
     "MarkerFile",
+    "PairMove",
+    "PairState",
     "Reject",
+    "Refused",
     "RejectStatus",
     "Run",
     "RunJobs",
     "Status",
     "Window",
+    "event_schema",
+    "feed_leg",
     "reject_schema",
 ]

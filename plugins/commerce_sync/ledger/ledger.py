@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Engine
 
-from commerce_sync.ledger import budget, database, rejects, runs, settle, state
+from commerce_sync.ledger import budget, conflicts, database, rejects, runs, settle, state
+from commerce_sync.ledger.conflicts import PairMove
 from commerce_sync.ledger.database import reading, writing
+from commerce_sync.ledger.desk import Desk
+from commerce_sync.ledger.inbox import Inbox
 from commerce_sync.ledger.jobs import RunJobs
 from commerce_sync.ledger.markers import MarkerFiles, needs_compaction
+from commerce_sync.ledger.pairs import Pairs
 from commerce_sync.ledger.rejects import Reject, RejectStatus
 from commerce_sync.ledger.runs import Kind, Run, Status, Window
 from commerce_sync.ledger.settle import KEEP, Keep, Settlement
@@ -27,8 +31,12 @@ _opened: dict[tuple[str, str], Ledger] = {}
 _opening = threading.Lock()
 
 
-class Ledger:
-    """Runs, leg states, markers, rejects, jobs, budget. Safe for threads, processes and forks."""
+class Ledger(Inbox, Desk, Pairs):
+    """Runs, leg states, markers, rejects, jobs, budget; events and aliases (``Inbox``), conflicts and holds (``Desk``),
+    what pairs agreed on (``Pairs``).
+
+    Safe for threads, processes and forks.
+    """
 
     def __init__(self, engine: Engine, *, files: str) -> None:
         self._engine = engine
@@ -128,12 +136,15 @@ class Ledger:
         replica: dict[str, Any] | Keep = KEEP,
         high_water: datetime | None = None,
         complete_at: datetime | None = None,
+        pair: PairMove | None = None,
+        clear_holds: Iterable[Any] = (),
         **values: Any,
     ) -> Run:
-        """Close a run: markers, rejects, pointer row and run row in one transaction, once.
+        """Close a run: markers, rejects, conflicts, pointer rows and run row in one transaction, once.
 
         state_version: the version the caller read.   rejects: Arrow table, see ``reject_schema``.
         clear: keys whose rejects are over (an Arrow array is best; keys without one cost nothing).
+        pair: what changes of the leg's pair, with the conflicts met.   clear_holds: keys whose holds are over.
         values: counts, digest, message, calls, seconds.
         The high water never moves back, and not at all for a backfill or an unbalanced run. A run settled
         before is returned as stored. Raises RetryableError when another run of the leg settled first.
@@ -148,6 +159,8 @@ class Ledger:
             replica,
             high_water,
             complete_at,
+            pair,
+            clear_holds,
             dict(values),
         )
         with writing(self._engine) as connection:
@@ -232,11 +245,12 @@ class Ledger:
         }
 
     def prune(self, before: datetime) -> int:
-        """Forget runs started before a moment (the newest of each leg stays), their jobs and days of calls.
+        """Forget runs started before a moment (the newest of each leg stays), their jobs, days of calls, and conflicts.
 
-        Gives the number of runs removed.
+        Open conflicts stay. Gives the number of runs removed.
         """
         with writing(self._engine) as connection:
+            conflicts.prune(connection, before=before)
             budget.prune(connection, before=before.astimezone(UTC).date())
             return runs.prune(connection, before=before)
 

@@ -140,7 +140,7 @@ class MarkerFiles:
 
         config: dict[str, Any] = {"memory_limit": COMPACTION_MEMORY, "preserve_insertion_order": False}
         with TemporaryDirectory(prefix="ledger-") as spill, closing(duckdb.connect(config=config)) as con:
-            con.execute(f"SET temp_directory = '{spill}'")
+            con.execute(f"SET temp_directory = '{spill}'; SET enable_progress_bar = false")
             self.attach(con)
             query = f"SELECT *, false AS gone FROM ({self.current(state)})"
             return self._write(con, leg=state.leg, kind="base", query=query)

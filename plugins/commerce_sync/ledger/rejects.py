@@ -5,18 +5,17 @@ They come in and go out as Arrow tables, because a bad day has a hundred thousan
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Row
 
 from commerce_sync.errors import ConfigurationError
+from commerce_sync.ledger.copying import can_copy, copied
 from commerce_sync.ledger.database import insert
 from commerce_sync.ledger.tables import REJECT
 
@@ -110,8 +109,9 @@ def put(connection: Connection, leg: str, *, run: str, rows: pa.Table) -> int:
     if rows.num_rows == 0:
         return 0
     complete = _complete(_conform(rows), leg=leg, run=run)
-    if connection.dialect.driver == "psycopg2":
-        _copy(connection, complete)
+    if can_copy(connection):
+        with copied(connection, REJECT, rows=complete) as staged:
+            connection.execute(_replacing(insert(connection, REJECT).from_select(complete.column_names, staged)))
     else:
         for part in complete.to_batches(max_chunksize=CHUNK):
             connection.execute(_replacing(insert(connection, REJECT)), part.to_pylist())
@@ -155,36 +155,6 @@ def _replacing(statement: Any) -> Any:
     return statement.on_conflict_do_update(index_elements=["leg", "key"], set_=changed)
 
 
-def _copy(connection: Connection, rows: pa.Table) -> None:
-    """PostgreSQL's bulk load into a passing table, then one INSERT .. SELECT: 8 times faster than rows."""
-    import pyarrow.csv as csv
-
-    text = io.BytesIO()
-    csv.write_csv(_loadable(rows), text, csv.WriteOptions(include_header=False))
-    text.seek(0)
-    names = ", ".join(f'"{name}"' for name in rows.column_names)
-    connection.exec_driver_sql(f"CREATE TEMP TABLE reject_in (LIKE {REJECT.name}) ON COMMIT DROP")
-    with closing(connection.connection.cursor()) as cursor:
-        cast(Any, cursor).copy_expert(f"COPY reject_in ({names}) FROM STDIN WITH (FORMAT csv)", text)
-    staged = sa.table("reject_in", *(sa.column(name) for name in rows.column_names))
-    statement = insert(connection, REJECT).from_select(rows.column_names, sa.select(staged))
-    connection.execute(_replacing(statement))
-    connection.exec_driver_sql("DROP TABLE reject_in")
-
-
-def _loadable(rows: pa.Table) -> pa.Table:
-    """As PostgreSQL can take it: fingerprints signed, and no NUL characters, which its text refuses."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    signed = rows["fingerprint"].combine_chunks().view(pa.int64())
-    rows = rows.set_column(rows.column_names.index("fingerprint"), "fingerprint", signed)
-    for name in ("code", "reason", "fields", "payload"):
-        clean = pc.replace_substring(rows[name], pattern="\x00", replacement="\ufffd")
-        rows = rows.set_column(rows.column_names.index(name), name, clean)
-    return rows
-
-
 def clear(connection: Connection, leg: str, *, keys: Iterable[Any]) -> int:
     """Remove the rejects of keys (an Arrow array or any iterable of text); keys without one cost nothing."""
     import pyarrow as pa
@@ -199,6 +169,11 @@ def clear(connection: Connection, leg: str, *, keys: Iterable[Any]) -> int:
     for part in _chunks(found.to_pylist()):
         connection.execute(sa.delete(REJECT).where(REJECT.c.leg == leg, REJECT.c.key.in_(part)))
     return len(found)
+
+
+def expire(connection: Connection, leg: str, *, before: datetime) -> int:
+    """Remove rejects of a leg last touched before a moment; gives their number."""
+    return connection.execute(sa.delete(REJECT).where(REJECT.c.leg == leg, REJECT.c.updated < before)).rowcount
 
 
 def change(connection: Connection, leg: str, *, keys: Sequence[str] | None, values: dict[str, Any]) -> int:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Connection
 
 from commerce_sync.errors import ConfigurationError, RetryableError
-from commerce_sync.ledger import rejects, runs, state
+from commerce_sync.ledger import conflicts, holds, rejects, runs, state
+from commerce_sync.ledger.conflicts import PairMove
 from commerce_sync.ledger.runs import Run, Status
 from commerce_sync.ledger.state import LegState, MarkerFile
 
@@ -41,6 +42,8 @@ class Settlement:
     replica: dict[str, Any] | Keep = KEEP
     high_water: datetime | None = None
     complete_at: datetime | None = None
+    pair: PairMove | None = None
+    clear_holds: Iterable[Any] = ()
     values: dict[str, Any] = field(default_factory=dict)
 
 
@@ -65,7 +68,17 @@ def settle(connection: Connection, run: Run, *, settlement: Settlement) -> Run:
     rejects.clear(connection, run.leg, keys=settlement.clear)
     if settlement.rejects is not None:
         rejects.put(connection, run.leg, run=run.run, rows=settlement.rejects)
+    holds.clear(connection, run.leg, keys=settlement.clear_holds)
+    _move_pair(connection, run, move=settlement.pair)
     return runs.write(connection, stored, values=wanted | {"settled_version": settled.version})
+
+
+def _move_pair(connection: Connection, run: Run, *, move: PairMove | None) -> None:
+    if move is None:
+        return
+    conflicts.move_pair(connection, move.pair, version=move.version, agreed=move.agreed)
+    if move.conflicts is not None:
+        conflicts.note(connection, move.pair, leg=run.leg, run=run.run, rows=move.conflicts)
 
 
 def _closing_values(stored: Run, *, settlement: Settlement) -> dict[str, Any]:

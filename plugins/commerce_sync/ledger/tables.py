@@ -146,3 +146,101 @@ CALLS = sa.Table(
     sa.Column("day", sa.Date, primary_key=True),
     sa.Column("calls", sa.BigInteger, nullable=False),
 )
+
+NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+"""A number the database gives by itself; SQLite only does that for the type named INTEGER."""
+
+# What happened, as it was delivered; ``data`` is JSON as text, like a reject's payload.
+EVENT = sa.Table(
+    "ledger_event",
+    metadata,
+    sa.Column("seq", NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("feed", sa.Text, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("type", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text),
+    sa.Column("occurred_at", Utc, nullable=False),
+    sa.Column("received_at", Utc, nullable=False),
+    sa.Column("data", sa.Text, nullable=False),
+    sa.UniqueConstraint("feed", "event_id"),
+    sa.Index(None, "feed", "received_at"),
+    sa.Index(None, "feed", "type", "received_at"),
+    sqlite_autoincrement=True,
+)
+
+FEED = sa.Table(
+    "ledger_feed",
+    metadata,
+    sa.Column("feed", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("cursor", sa.JSON, nullable=False),
+    sa.Column("polled_at", Utc, nullable=False),
+    sa.Column("message", sa.Text),
+)
+
+ALIAS = sa.Table(
+    "ledger_alias",
+    metadata,
+    sa.Column("system", sa.Text, primary_key=True),
+    sa.Column("object", sa.Text, primary_key=True),
+    sa.Column("lost", sa.Text, primary_key=True),
+    sa.Column("now", sa.Text, nullable=False),
+    sa.Column("lost_id", sa.Text),
+    sa.Column("now_id", sa.Text),
+    sa.Column("updated", Utc, nullable=False),
+)
+
+PAIR = sa.Table(
+    "ledger_pair",
+    metadata,
+    sa.Column("pair", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, nullable=False),
+    sa.Column("agreed", sa.JSON, nullable=False),
+    sa.Column("updated", Utc, nullable=False),
+)
+
+# ``digest`` stands for the lost value in the index: a long text does not fit into one.
+CONFLICT = sa.Table(
+    "ledger_conflict",
+    metadata,
+    sa.Column("id", NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("pair", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("field", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("losing", sa.Text, nullable=False),
+    sa.Column("kept", sa.Text),
+    sa.Column("lost", sa.Text),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("leg", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Column("first_at", Utc, nullable=False),
+    sa.Column("last_at", Utc, nullable=False),
+    sqlite_autoincrement=True,
+)
+UNSETTLED = sa.text("status != 'resolved'")
+"""Text and not a bound value: the database has to see that an upsert means this index."""
+sa.Index(
+    "uq_ledger_conflict_unsettled",
+    CONFLICT.c.pair, CONFLICT.c.key, CONFLICT.c.field, CONFLICT.c.digest,
+    unique=True, sqlite_where=UNSETTLED, postgresql_where=UNSETTLED,
+)  # fmt: skip
+sa.Index(None, CONFLICT.c.status, CONFLICT.c.last_at)
+
+HOLD = sa.Table(
+    "ledger_hold",
+    metadata,
+    sa.Column("leg", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("fingerprint", Fingerprint, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("asked_at", Utc, nullable=False),
+    sa.Column("answered_at", Utc),
+    sa.Column("answered_by", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("payload", sa.Text),
+)

@@ -6,7 +6,8 @@ import uuid
 from dataclasses import dataclass
 
 from simulators.opentext_iot.fleet.draws import DAY_MS, draw, mixed, share
-from simulators.opentext_iot.fleet.shop import PRODUCT_CATEGORIES, Shop, demo_shop
+from simulators.opentext_iot.fleet.shop import Shop, demo_shop
+from simulators.seed.connected import PRODUCT_CATEGORIES
 
 _NAMESPACE = uuid.UUID("6f4d1d0e-52a2-4bb8-9c0e-0d3b0f1a7c11")
 _EPOCH_MS = 1_735_689_600_000  # 2025-01-01: activations lie in the 600 days behind it

@@ -1,7 +1,6 @@
 """What the fleet knows of the shop: products, households, units, orders of the demo seed; warehouses.
 
-Product codes, customer ids, unit uids and order codes are those the shop simulator holds under the same scale.
-Choices of ours: the products that stand for devices, and the warehouse codes.
+All codes are those the shop simulator holds under the same scale.
 """
 
 from __future__ import annotations
@@ -9,19 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from simulators.seed.journey import SLICE, data_folder
+from simulators.seed.connected import PRODUCT_CATEGORIES, WAREHOUSES
+from simulators.seed.journey import CANCELLED_BELOW, SLICE, SPREAD, data_folder
 from simulators.seed.people import companies, person
 
-WAREHOUSES = ("WH-EU-1", "WH-US-1", "WH-US-2")
-# family -> the categories of the shop its product and its consumables come from
-PRODUCT_CATEGORIES = {
-    "coffee_machine": ("COFFEE SHOP", "COFFEE"),
-    "photo_printer": ("FILM AND CAMERA PRODUCTS", "FILM AND CAMERA PRODUCTS"),
-    "compressor": ("HARDWARE SUPPLIES", "ELECTRICAL SUPPPLIES"),
-    "cold_chest": ("FROZEN PIZZA", "FRZN ICE"),
-    "shelf_scale": ("COFFEE", "COFFEE"),
-    "tracker": ("BATTERIES", "BATTERIES"),
-}
 PRODUCTS_PER_CATEGORY = 400
 RECENT_ORDERS = 400
 
@@ -32,9 +22,9 @@ class Shop:
 
     products: dict[str, tuple[str, ...]]  # category -> product codes, most bought first
     customers: tuple[tuple[str, str], ...]  # (customerID, uid of the B2B unit or "")
-    orders: tuple[str, ...]  # the latest first
+    orders: tuple[str, ...]  # the latest that were shipped, newest first
     first_orders: dict[str, str]  # customerID -> code of their first order
-    warehouses: tuple[str, ...] = WAREHOUSES
+    warehouses: tuple[str, ...] = tuple(WAREHOUSES)
 
     def stocked(self) -> tuple[str, ...]:
         """All its products, each once."""
@@ -89,7 +79,7 @@ def _customers(households: list[int]) -> tuple[tuple[str, str], ...]:
 def _orders(database) -> tuple[str, ...]:  # type: ignore[no-untyped-def]
     sql = (
         "SELECT basket_id::VARCHAR FROM (SELECT basket_id, min(transaction_timestamp) AS day FROM bought"
-        f" GROUP BY 1) ORDER BY day DESC, basket_id DESC LIMIT {RECENT_ORDERS}"
+        f" WHERE {SPREAD} >= {CANCELLED_BELOW} GROUP BY 1) ORDER BY day DESC, basket_id DESC LIMIT {RECENT_ORDERS}"
     )
     return tuple(code for (code,) in database.execute(sql).fetchall())
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from simulators.opentext_iot.fleet.devices import FAMILIES, Device
 from simulators.opentext_iot.fleet.draws import DAY_MS, HOUR_MS, MINUTE_MS, day, draw, share, stamp
+from simulators.seed.connected import consignment_code
 
 Report = tuple[int, int, int, str]
 Reports = Iterator[Report]
@@ -263,7 +264,8 @@ def logistics(device: Device, start: int, until: int) -> Reports:
             moment = begin + int(place * TRIP_MS)
             if start <= moment < until:
                 text = (
-                    f'{shown(device, moment)}"orderCode":"{order}","consignmentCode":"a{order}","status":"{status}",'
+                    f'{shown(device, moment)}"orderCode":"{order}","consignmentCode":"{consignment_code(order)}",'
+                    f'"status":"{status}",'
                     f'"locationCode":"HUB-{draw(device.base, slot * 8 + number, 48) % 9 + 1}",'
                     f'"eta":"{day(begin + int(0.88 * TRIP_MS))}"}}'
                 )

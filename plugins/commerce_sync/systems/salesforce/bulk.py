@@ -101,10 +101,17 @@ class Ingest:
 
 
 class BulkQuery:
-    """Query jobs of one client: for results of thousands of rows and more."""
+    """Query jobs of one client: for results of thousands of rows and more.
 
-    def __init__(self, client: SalesforceClient, *, poll_first_s: float = 1.0, poll_most_s: float = 10.0) -> None:
+    longest_s: how long a job may take before it is given up.
+    """
+
+    def __init__(
+        self, client: SalesforceClient, *, poll_first_s: float = 1.0, poll_most_s: float = 10.0,
+        longest_s: float = 7200.0,
+    ) -> None:  # fmt: skip
         self._client = client
+        self._longest_s = longest_s
         self._poll_first_s = poll_first_s
         self._poll_most_s = poll_most_s
         self._route = f"{client.root}/jobs/query/{{id}}"
@@ -129,14 +136,26 @@ class BulkQuery:
         body = {"operation": "queryAll" if all_rows else "query", "query": soql, "contentType": "CSV"}
         answer = await self._client.call("POST", "jobs/query", json=body, repeatable=True)
         job: dict[str, Any] = answer.json()
-        pause = self._poll_first_s
+        pause, waited = self._poll_first_s, 0.0
         while job["state"] not in TERMINAL:
+            if waited >= self._longest_s:
+                raise await self._given_up(job, waited)
             await self._client.sleep(pause)
+            waited += pause
             pause = min(pause * 1.5, self._poll_most_s)
             job = (await self._client.call("GET", f"jobs/query/{job['id']}", route=self._route)).json()
         if job["state"] != "JobComplete":
             raise _query_failure(job)
         return job
+
+    async def _given_up(self, job: dict[str, Any], waited_s: float) -> RetryableError:
+        await self._client.call(
+            "PATCH", f"jobs/query/{job['id']}", json={"state": "Aborted"}, route=self._route, repeatable=True
+        )
+        return RetryableError(
+            f"Salesforce bulk query of {job.get('object')} was still {job['state']} after {waited_s:.0f} s and was "
+            "aborted: try again, or read less at once"
+        )
 
     async def _page(self, job_id: str, path: Path, locator: str | None) -> str:
         params: dict[str, Any] = {"maxRecords": QUERY_PAGE_ROWS}

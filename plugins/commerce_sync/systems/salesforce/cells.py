@@ -1,14 +1,15 @@
 """One encoding of values for both protocols: the text of a cell, and what its absence means.
 
 A cell is one of three: text (set it), the empty text (clear the field), NULL (leave the field). Bulk
-CSV writes them as the text, ``#N/A`` and nothing; JSON as a value, ``null`` and omission. Salesforce keeps no
-empty strings, so an empty source text clears. Source: Bulk API 2.0 Developer Guide, Valid Date Format in
-Records and Prepare CSV Files; REST API Developer Guide, upsert and relationship fields.
+CSV writes them as the text, ``#N/A`` and nothing; JSON as a value, ``null`` and omission. A batch may name fields to
+leave per row, in its column ``_leave``. Salesforce keeps no empty strings, so an empty source text clears.
+Source: Bulk API 2.0 Developer Guide, Valid Date Format in Records and Prepare CSV Files; REST API Developer Guide,
+upsert and relationship fields.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import msgspec
@@ -72,6 +73,15 @@ class Column:
             return self.id_name
         path = f"{self.relation}.{lookup.external_id}"
         return f"{lookup.object}:{path}" if self.id_name in POLYMORPHIC else path
+
+    def left_if(self, condition: str) -> Column:
+        """The same column, its field left alone in rows that meet a SQL condition."""
+
+        def unless(sql: str) -> str:
+            return f"CASE WHEN NOT ({condition}) THEN {sql} END"
+
+        mark = self.mark if self.mark == "false" else f"(NOT ({condition}) AND {self.mark})"
+        return replace(self, cell=unless(self.cell), csv=unless(self.csv), mark=mark)
 
     def put(self, record: dict[str, Any], cell: str | None) -> None:
         """Set, clear or leave this field in a JSON record."""

@@ -20,6 +20,8 @@ from commerce_sync.systems.tokens import Auth
 COLLECTION_ROWS = 200
 URL_BYTES = 7_500
 """Salesforce takes 16,384 bytes of URL and headers, but proxies on the way often only 8 KB of URL."""
+LEAST_ROOM_BYTES = 2_500
+"""For the keys of a query whose columns alone are long."""
 
 
 class SalesforceClient:
@@ -202,11 +204,14 @@ class SalesforceClient:
     async def read_by_keys(
         self, object_name: str, keys: Sequence[str], *, key_field: str, fields: Sequence[str]
     ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the records whose ``key_field`` is in ``keys``, in as many queries as the URL limit asks for."""
+        """Yield the records whose ``key_field`` is in ``keys``, in as many queries as the URL limit asks for.
+
+        Empty keys are not asked for: SOQL takes them for null and would give every record without a key.
+        """
         columns = ", ".join(dict.fromkeys((key_field, *fields)))
         start = f"SELECT {columns} FROM {object_name} WHERE {key_field} IN ("
-        room = URL_BYTES - len(quote(start)) - 200
-        for pack in _packs([text_literal(key) for key in keys], room):
+        wanted = [text_literal(key) for key in dict.fromkeys(keys) if key]
+        for pack in packs(wanted, room_for_keys(start)):
             async for record in self.query(f"{start}{', '.join(pack)})"):
                 yield record
 
@@ -254,14 +259,20 @@ def _as_many(answer: Response, rows: int) -> list[dict[str, Any]]:
     return results
 
 
-def _packs(literals: list[str], room: int) -> list[list[str]]:
-    packs: list[list[str]] = []
+def room_for_keys(start: str) -> int:
+    """Bytes of a URL that are left for keys behind the beginning of a statement; some in any case."""
+    return max(URL_BYTES - len(quote(start)) - 200, LEAST_ROOM_BYTES)
+
+
+def packs(literals: list[str], room: int) -> list[list[str]]:
+    """Literals in their order, cut into lists that take up to ``room`` bytes of a URL each."""
+    found: list[list[str]] = []
     used = room + 1
     for literal in literals:
         size = len(quote(literal)) + 6
         if used + size > room:
-            packs.append([])
+            found.append([])
             used = 0
-        packs[-1].append(literal)
+        found[-1].append(literal)
         used += size
-    return packs
+    return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from airflow.providers.http.hooks.http import HttpHook
 
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import ConfigurationError, SyncError
-from commerce_sync.mapping import Field, Target
+from commerce_sync.mapping import Field, Source, Target
 from commerce_sync.systems.answers import Call
 from commerce_sync.systems.jobs import Jobs, Loaded, Waiting
 from commerce_sync.systems.salesforce.auth import client_credentials, jwt_bearer
@@ -23,11 +24,15 @@ from commerce_sync.systems.salesforce.bulk import Ingest
 from commerce_sync.systems.salesforce.client import SalesforceClient
 from commerce_sync.systems.salesforce.describe import problems
 from commerce_sync.systems.salesforce.loader import Load, Unfinished
+from commerce_sync.systems.salesforce.present import current
 from commerce_sync.systems.salesforce.queries import query_to_file
+from commerce_sync.systems.salesforce.reading import Extracted, extract
 from commerce_sync.systems.salesforce.results import empty
+from commerce_sync.systems.salesforce.source_check import problems_of_source
 from commerce_sync.systems.tokens import Auth
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from airflow.sdk import Connection
 
 __all__ = ["CONNECTION", "CONN_TYPE", "SalesforceHook"]
@@ -120,6 +125,24 @@ class SalesforceHook(HttpHook):
         except (SyncError, ValueError) as error:
             return False, str(error)
 
+    def extract(
+        self, source: Source, *, since: datetime | None, until: datetime | None, complete: bool, into: BatchWriter
+    ) -> Extracted:
+        """Read a source into a batch; see ``reading.extract`` for bounds, completeness and errors.
+
+        ``source.entity_set`` is the sObject, ``source.filter`` a SOQL condition.   ``source.columns``: a scalar is a
+        field, ``STRUCT(...)`` a parent by its relationship name, ``STRUCT(...)[]`` a child relationship.
+        ``source.options``: see ``ReadOptions``.
+        """
+
+        async def work() -> Extracted:
+            async with self.client() as client:
+                return await extract(
+                    client, source, since=since, until=until, complete=complete, into=into, scratch=self._scratch
+                )
+
+        return asyncio.run(work())
+
     def load(
         self,
         target: Target,
@@ -135,7 +158,8 @@ class SalesforceHook(HttpHook):
         wait_s: how long to wait for bulk jobs before giving back ``Waiting``; nothing is written to ``into``
         then, and another call with the same batch and jobs goes on, in this process or any other.
         ``target.options``: job_rows, job_bytes, redrives, pauses_s, poll_first_s, poll_most_s (see ``Pace``),
-        headers (sent with Collections), assignment_rule (id, for upserts by Bulk).
+        headers (sent with Collections), assignment_rule (id, for upserts by Bulk), create_only (fields that nobody
+        may change later, such as the parent of an order item: sent with new records only).
         Raises ConfigurationError, QuotaError or RetryableError when the load as a whole cannot go on.
         """
         if not changes.rows:
@@ -211,6 +235,30 @@ class SalesforceHook(HttpHook):
         async def read() -> list[str]:
             async with self.client() as client:
                 return await problems(client, target, fields)
+
+        return asyncio.run(read())
+
+    def problems_of_source(self, source: Source) -> list[str]:
+        """What of a source the org would not let be read, one sentence each; empty when all is well."""
+
+        async def read() -> list[str]:
+            async with self.client() as client:
+                return await problems_of_source(client, source)
+
+        return asyncio.run(read())
+
+    def current(
+        self, target: Target, fields: tuple[Field, ...], keys: Sequence[str], *, types: Mapping[str, str]
+    ) -> pa.Table:
+        """``_target_key`` and the present values of ``fields``, for those of ``keys`` that have a record.
+
+        keys: values of the external id.   types: field -> DuckDB type text its values come in. A lookup comes as its
+        parent's external id. See ``present.current``.
+        """
+
+        async def read() -> pa.Table:
+            async with self.client() as client:
+                return await current(client, target, fields, keys, types=types)
 
         return asyncio.run(read())
 

@@ -181,12 +181,25 @@ def _values(kind: str, header: list[str], path: Path, unprocessed: str) -> str:
 
 
 def select_redrives(stage: Stage, operation: Operation) -> int:
-    """Fill table ``redrive`` with the ordinals worth sending again (locks, transient, unprocessed); their number."""
+    """Fill table ``redrive`` with the ordinals worth sending again (locks, transient, unprocessed); their number.
+
+    So are rows of which the target says that they are there already, or no more, where some fields are only for new
+    records (``Stage.create_only``): once.
+    """
     classes = ", ".join(f"'{name}'" for name in REDRIVEN)
     stage.con.execute(
         f"CREATE OR REPLACE TABLE redrive AS SELECT n FROM ({LATEST}) WHERE op = '{operation}' "
         f"AND NOT ok AND {_class_sql()} IN ({classes})"
     )
+    if operation == "upsert" and stage.create_only:
+        found = (
+            f"SELECT n FROM ({LATEST}) JOIN staged USING (op, n) WHERE NOT ok AND op = 'upsert' AND code = CASE WHEN "
+            "_target_id IS NULL THEN 'INVALID_FIELD_FOR_INSERT_UPDATE' ELSE 'REQUIRED_FIELD_MISSING' END "
+            "AND n NOT IN (SELECT n FROM turned)"
+        )
+        stage.con.execute(f"CREATE OR REPLACE TEMP TABLE turning AS {found}")
+        stage.con.execute("INSERT INTO turned SELECT n FROM turning")
+        stage.con.execute("INSERT INTO redrive SELECT n FROM turning")
     return int(stage.one("SELECT count(*) FROM redrive"))
 
 

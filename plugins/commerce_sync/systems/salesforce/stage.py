@@ -31,6 +31,10 @@ MEMORY_LIMIT = "192MB"
 FLUSH = "8MB"
 THREADS = 1
 """DuckDB's own; the load's threads work beside each other, and every further one needs memory of its own."""
+LEAVE = "_leave"
+"""Column of a batch that names, per row, the fields that are not sent."""
+THERE = "((_target_id IS NOT NULL) <> (n IN (SELECT n FROM turned)))"
+"""SQL: whether a row's record is at the target already; ``turned``: rows for which the target said otherwise."""
 REDRIVEN = "n IN (SELECT n FROM redrive)"
 """SQL: the rows that go again."""
 CSV = "(FORMAT csv, HEADER true, DELIMITER ',', QUOTE '\"', ESCAPE '\"', NULLSTR '')"
@@ -79,6 +83,14 @@ class Stage:
         self._check(fields, types)
         self._raw = {field.name: f"r{index}" for index, field in enumerate(fields)}
         upserts = [column_of(field, self._raw[field.name], types[field.name]) for field in fields]
+        self._beside = ["_key", "_kind", "_target_id"]
+        if LEAVE in types:
+            self._beside.append(LEAVE)
+            upserts = [column.left_if(_left(column.field)) for column in upserts]
+        self._parents = [column.cell for column in upserts if column.field.lookup]
+        self.con.execute("CREATE TABLE turned (n BIGINT)")
+        self.create_only = _create_only(target, fields)
+        upserts = [c.left_if(THERE) if c.field.name in self.create_only else c for c in upserts]
         policy = target.on_delete
         updates = self._constants(policy) if isinstance(policy, dict) else []
         self.columns: dict[Operation, list[Column]] = {"upsert": upserts, "update": updates, "delete": []}
@@ -130,7 +142,7 @@ class Stage:
 
     def _all(self, *, first: int = 0, end: int | None = None) -> str:
         raw = "".join(f", {quoted(name)} AS {alias}" for name, alias in self._raw.items())
-        return self._rows.scan(f"_key, _kind, _target_id{raw}", first=first, end=end)
+        return self._rows.scan(f"{', '.join(self._beside)}{raw}", first=first, end=end)
 
     def _op(self) -> str:
         if self._all_upserts:
@@ -151,7 +163,7 @@ class Stage:
         return self._upserts_only(" + ".join(bits), other="0") if bits else "0"
 
     def _parent(self) -> str:
-        return self._upserts_only(f"nullif({self._lookups[0].cell}, '')") if self._lookups else "NULL::VARCHAR"
+        return self._upserts_only(f"nullif({self._parents[0]}, '')") if self._lookups else "NULL::VARCHAR"
 
     def _bulk(self) -> str:
         return self._upserts_only(f"NOT ({self._slow})", other="true") if self._slow else "true"
@@ -186,7 +198,7 @@ class Stage:
             f"{self._match()} AS match"
         )
         rows = self.con.execute(
-            f"COPY (SELECT _key, _kind, _target_id, {columns} FROM (SELECT *, {order} FROM ({self._all()})) "
+            f"COPY (SELECT {', '.join(self._beside)}, {columns} FROM (SELECT *, {order} FROM ({self._all()})) "
             f"ORDER BY op DESC, bulk DESC, shape, parent NULLS FIRST, match, _key) TO {literal(str(path))} {PASSING}"
         ).fetchall()[0][0]
         self._rows = Ordered(((str(path), rows),))
@@ -314,6 +326,22 @@ def connect(folder: Path, uri: str) -> duckdb.DuckDBPyConnection:
     if fs.protocol not in ("file", ("file", "local")):
         con.register_filesystem(fs)
     return con
+
+
+def _left(field: Field) -> str:
+    """SQL: whether a row leaves a field alone."""
+    return f"coalesce(list_contains({LEAVE}, {literal(field.name)}), false)"
+
+
+def _create_only(target: Target, fields: tuple[Field, ...]) -> frozenset[str]:
+    """Fields that are sent with new records only: some objects let nobody change the parent of a record."""
+    names, legal = target.options.get("create_only", ()), [field.name for field in fields]
+    if unknown := sorted(set(names) - set(legal) | ({target.external_id} & set(names))):
+        raise ConfigurationError(
+            f"target option create_only names {unknown[0]!r}; it may name any field of the mapping to {target.object} "
+            f"but its external id: {', '.join(legal)}"
+        )
+    return frozenset(names)
 
 
 def _constant(con: duckdb.DuckDBPyConnection, name: str, sql: str) -> Column:

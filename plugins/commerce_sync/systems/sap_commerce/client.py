@@ -7,12 +7,13 @@ request a ConfigurationError.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from commerce_sync.errors import ConfigurationError, RejectedError, RetryableError, SyncError
-from commerce_sync.systems.rest import Response, RestSession
+from commerce_sync.systems.rest import OK, Response, RestSession
 from commerce_sync.systems.sap_commerce import schema
 from commerce_sync.systems.sap_commerce.batch import Answer, Operation, changesets, encode, parse, settle
 from commerce_sync.systems.sap_commerce.protocol import MAX_PAGE, entity_path, failure, query_string
@@ -179,10 +180,30 @@ class SapCommerceClient:
         query: Query | None = None,
         json: Any = None,
         headers: Mapping[str, str] | None = None,
+        ok: Collection[int] = OK,
+        repeatable: bool | None = None,
+        route: str | None = None,
     ) -> Response:
-        """Any call below the host (``/odata2webservices/...``, ``/occ/v2/...``)."""
+        """Any call below the host (``/odata2webservices/...``, ``/occ/v2/...``).
+
+        ok, repeatable, route: see ``RestSession.request``.
+        """
         url = _with_query(f"{self._session.base_url}/{path.lstrip('/')}", query)
-        return await self._session.request(method, url, json=json, headers={**_JSON, **(headers or {})})
+        sent = {**_JSON, **(headers or {})}
+        return await self._session.request(
+            method, url, json=json, headers=sent, ok=ok, repeatable=repeatable, route=route
+        )
+
+    async def download(self, address: str, to_file: Path) -> None:
+        """What a Media holds, to disk; address: as the Media's ``url`` has it. Raises RejectedError when it is gone."""
+
+        def judge(status: int, _body: bytes) -> SyncError | None:
+            if status not in (403, 404, 410):
+                return None
+            return RejectedError(f"{address} answered {status}", code=f"http_{status}", reason_class="reference")
+
+        url = address if "://" in address else f"{self._session.base_url}/{address.lstrip('/')}"
+        await self._session.download(url, to_file, classify=judge, route="/medias")
 
     async def _get(
         self, path: str, query: Query | None = None, *, route: str, ok: tuple[int, ...] = (200,)

@@ -12,8 +12,11 @@ from __future__ import annotations
 from commerce_sync.systems.sap_commerce.connection import CONN_TYPE, CONNECTION  # isort: skip
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+import os
+import tempfile
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.providers.http.hooks.http import HttpHook
@@ -23,12 +26,23 @@ from commerce_sync.errors import ConfigurationError, SyncError
 from commerce_sync.mapping import Field, Source, Target
 from commerce_sync.systems.jobs import Loaded
 from commerce_sync.systems.rest import Auth, Basic, Call, ClientCredentials, RestSession
-from commerce_sync.systems.sap_commerce import loader, windows
+from commerce_sync.systems.sap_commerce import loader, media_store, members, present, target_check, windows
 from commerce_sync.systems.sap_commerce.client import BASE_PATH, TOKEN_PATH, SapCommerceClient
+from commerce_sync.systems.sap_commerce.media_folder import HotFolder, hot_folder
+from commerce_sync.systems.sap_commerce.media_options import (
+    Binaries,
+    MediaOptions,
+    check_fields,
+    is_media_store,
+    plain,
+    plain_fields,
+)
+from commerce_sync.systems.sap_commerce.members import is_membership
 from commerce_sync.systems.sap_commerce.protocol import literal, moment
 from commerce_sync.systems.sap_commerce.reading import ReadOptions, Report
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from airflow.sdk import Connection
 
 __all__ = ["CONNECTION", "SapCommerceHook"]
@@ -54,6 +68,8 @@ class SapCommerceHook(HttpHook):
         self.conn_id = conn_id
         self._on_call = on_call
         self._connection: Connection | None = None
+        self.binaries: Binaries | None = None
+        """Where the bytes of media come from; set by who knows both systems (see ``media_options``)."""
 
     @property
     def connection(self) -> Connection:
@@ -107,17 +123,80 @@ class SapCommerceHook(HttpHook):
         into: BatchWriter,
         wait_s: float,
     ) -> Loaded:
-        """Write changes and an outcome per row, see ``loader.load``.
+        """Write changes and an outcome per row, see ``loader.load``; memberships in groups, see ``members.load``; media
+        with their bytes, see ``media_store.load``.
 
         jobs, wait_s: not used, no job runs on at the far side once a request is answered.
         """
-        options = loader.LoadOptions.of(target)
 
         async def work() -> Loaded:
-            async with self.client(options.service) as client:
+            if is_membership(target):
+                async with self.client("") as client:
+                    return await members.load(client, target, fields, changes, into=into)
+            if is_media_store(target):
+                async with self._hot_folder(target) as folder:
+                    return await media_store.load(self._store(target, folder), target, fields, changes, into=into)
+            async with self.client(loader.LoadOptions.of(target).service) as client:
                 return await loader.load(client, target, fields, changes, into=into)
 
         return _run(work())
+
+    def current(
+        self, target: Target, fields: Sequence[Field], keys: Sequence[str], *, types: Mapping[str, str]
+    ) -> pa.Table:
+        """``_target_key`` and the present values of ``fields`` for those of ``keys`` that have a record.
+
+        keys: values of the external id, or integration keys where that is no property.   types: field -> DuckDB type.
+        """
+
+        async def work() -> pa.Table:
+            if is_membership(target):
+                async with self.client("") as client:
+                    return await members.current(client, target, fields, keys)
+            options = loader.LoadOptions.of(plain(target))
+            async with self.client(options.service, language=options.accept_language) as client:
+                return await present.current(client, plain(target), plain_fields(fields), keys, types=types)
+
+        return _run(work())
+
+    def problems(self, target: Target, fields: Sequence[Field]) -> list[str]:
+        """What of a mapping the shop would refuse, one sentence each; empty when all is well."""
+
+        async def work() -> list[str]:
+            if is_membership(target):
+                async with self.client("") as client:
+                    return await members.problems(client, target, fields)
+            if is_media_store(target):
+                MediaOptions.of(target)
+                check_fields(fields)
+            async with self.client(loader.LoadOptions.of(plain(target)).service) as client:
+                return await target_check.problems(client, plain(target), plain_fields(fields))
+
+        try:
+            return _run(work())
+        except ConfigurationError as error:
+            return [str(error)]
+
+    def _hot_folder(self, target: Target) -> HotFolder:
+        options = MediaOptions.of(target)
+        found = self.get_connection(options.hot_folder)
+        scheme = "" if "://" in (found.host or "") else f"{found.schema or 'https'}://"
+        return hot_folder(
+            f"{scheme}{found.host or ''}", found.password or "", name=options.hot_folder, intake=options.intake
+        )
+
+    def _store(self, target: Target, folder: HotFolder) -> media_store.MediaStore:
+        if self.binaries is None:
+            raise ConfigurationError(
+                f"target {target.object!r} is a media store, but nothing was set to fetch its bytes from; build the "
+                "flow with sync_dag, or set SapCommerceHook.binaries"
+            )
+        options = loader.LoadOptions.of(plain(target))
+        home = os.environ.get("COMMERCE_SYNC_HOME") or tempfile.gettempdir()
+        return media_store.MediaStore(
+            clients=self.client, folder=folder, binaries=self.binaries, options=MediaOptions.of(target),
+            service=options.service, entity_set=options.entity_set, spool=Path(home).expanduser() / "spool",
+        )  # fmt: skip
 
     def fetch_count(self, source: Source, *, since: datetime | None = None, until: datetime | None = None) -> int:
         """Rows of a source, optionally modified in [since, until), by ``$count``."""
@@ -180,7 +259,7 @@ class SapCommerceHook(HttpHook):
         if scheme not in ("oauth", "basic"):
             raise ConfigurationError(f"connection {self.conn_id!r}: auth is {scheme!r}; legal: oauth, basic")
         others = [name.strip() for name in (self._extra("other_services") or "").split(",")]
-        if service in others:
+        if service and service in others:
             scheme = "basic" if scheme == "oauth" else "oauth"
         return self._oauth() if scheme == "oauth" else self._basic()
 

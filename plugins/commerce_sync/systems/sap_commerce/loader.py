@@ -4,6 +4,9 @@ Rows travel in ``$batch`` requests, one per ChangeSet by default, so each succee
 write is an upsert by key or a delete, so repeating one is harmless: rows whose answer is missing or in doubt,
 that shared a failed ChangeSet, or met a lock are sent once more, alone. What still has no answer is
 ``unprocessed``.
+
+A collection of which only some elements are ours (``owned``) is settled apart: the upsert adds what is missing, then
+the collection is read and PATCHed without those of our elements that are no longer wanted.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import logging
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, get_args
 
 import fsspec
@@ -26,17 +29,12 @@ from commerce_sync.mapping import Field, Target
 from commerce_sync.systems.jobs import Loaded
 from commerce_sync.systems.sap_commerce.batch import Answer, Operation
 from commerce_sync.systems.sap_commerce.client import SapCommerceClient
+from commerce_sync.systems.sap_commerce.outcomes import LOAD_SCHEMA, delivered, refusal
+from commerce_sync.systems.sap_commerce.owned import Owned
 from commerce_sync.systems.sap_commerce.payload import Payload
 from commerce_sync.systems.sap_commerce.protocol import MAX_CHANGESETS, entity_path, foremost, write_headers
 
 log = logging.getLogger(__name__)
-LOAD_SCHEMA = pa.schema(
-    [
-        ("_key", pa.string()), ("outcome", pa.string()), ("target_id", pa.string()), ("created", pa.bool_()),
-        ("code", pa.string()), ("reason_class", pa.string()), ("reason", pa.string()),
-        ("fields", pa.string()),
-    ]
-)  # fmt: skip
 PART_ROWS = 20_000
 FAILED_REQUESTS = 2
 """After so many failed requests in a row the shop counts as down."""
@@ -52,7 +50,8 @@ class LoadOptions:
     collections (POST); ``patch`` replaces them for records whose id is known.   changesets: per request, at
     most 200. operations_per_changeset: above 1 is faster and makes rows share a transaction.   concurrency:
     requests at once, 1-8; more than 1 risks deadlocks where rows share nested items.   content_language,
-    accept_language, pre_persist_hook, post_persist_hook: sent with every write.
+    accept_language, pre_persist_hook, post_persist_hook: sent with every write.   owned: collection -> pattern
+    (``crm-*``) of the keys of its elements that this leg may take out; all others stay.
     """
 
     service: str
@@ -65,6 +64,7 @@ class LoadOptions:
     accept_language: str | None = None
     pre_persist_hook: str | None = None
     post_persist_hook: str | None = None
+    owned: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, target: Target) -> LoadOptions:
@@ -85,6 +85,8 @@ class LoadOptions:
                 raise ConfigurationError(f"target option {name} is {value!r}; legal: 1 to {largest}")
         if found.write not in get_args(Literal["upsert", "patch"]):
             raise ConfigurationError(f"target option write is {found.write!r}; legal: upsert, patch")
+        if found.owned and found.write == "patch":
+            raise ConfigurationError("target options owned and write: patch exclude each other; leave write out")
         return found
 
     def headers(self, message_id: str) -> dict[str, str]:
@@ -104,6 +106,8 @@ class _Row:
     kind: str
     target_id: str | None
     operation: Operation | None
+    wanted: dict[str, Any] = field(default_factory=dict)
+    """Owned collections and what of ours shall be in them."""
 
 
 class Loader:
@@ -115,13 +119,15 @@ class Loader:
         target: Target,
         payload: Payload,
         *,
+        owned: Owned,
         into: BatchWriter,
     ) -> None:
         self._client = client
         self._options = LoadOptions.of(target)
         self._payload = payload
+        self._owned = owned
         self._into = into
-        self._clearing = _deletion_values(target)
+        self._clearing = deletion_body(target, payload, owned=owned)
         self._deletes = target.on_delete == "delete"
         self._prefix = uuid.uuid4().hex
         self._sent = 0
@@ -159,26 +165,57 @@ class Loader:
         entity_set, headers = self._options.entity_set, self._options.headers(identity)
         at = entity_path(entity_set, target_id) if target_id else None
         if kind == "DELETED":
-            return _Row(key, kind, target_id, self._deletion(identity, at))
+            wanted = {} if self._deletes else self._owned.emptied
+            return _Row(key, kind, target_id, self._deletion(identity, at), wanted)
         if at and self._options.write == "patch":
-            body = self._payload.body(row, replaces=True)
-            return _Row(key, kind, target_id, Operation(identity, "PATCH", at, body, headers))
-        return _Row(key, kind, target_id, Operation(identity, "POST", entity_set, self._payload.body(row), headers))
+            replacing = self._payload.body(row, replaces=True)
+            return _Row(key, kind, target_id, Operation(identity, "PATCH", at, replacing, headers))
+        upsert = Operation(identity, "POST", entity_set, self._payload.body(row), headers)
+        return _Row(key, kind, target_id, upsert, self._owned.wanted(row))
 
     def _deletion(self, identity: str, at: str | None) -> Operation | None:
-        if at is None or not (self._deletes or self._clearing):
+        if at is None or self._ignores:
             return None
         if self._deletes:
             return Operation(identity, "DELETE", at, headers=write_headers(message_id=identity))
         return Operation(identity, "PATCH", at, self._clearing, self._options.headers(identity))
 
+    @property
+    def _ignores(self) -> bool:
+        return not self._deletes and self._clearing is None
+
     async def _send(self, rows: list[_Row], slots: asyncio.Semaphore) -> None:
         try:
             answers = await self._attempt([row.operation for row in rows if row.operation])
+            answers |= await self._take_out(rows, answers)
         finally:
             slots.release()
         for row in rows:
             self._note(row, answers.get(row.operation.id) if row.operation else None)
+
+    async def _take_out(
+        self, rows: Sequence[_Row], answers: dict[str, Answer | RejectedError]
+    ) -> dict[str, Answer | RejectedError]:
+        """Answers of rows whose owned collections could not be settled; a lost answer leaves the row unprocessed."""
+        found: dict[str, Answer | RejectedError] = {}
+        lost: list[RetryableError | None] = []
+        for row in (row for row in rows if row.operation and row.wanted):
+            assert row.operation is not None
+            answer = answers.get(row.operation.id)
+            if not isinstance(answer, Answer) or not answer.is_success:
+                continue
+            if self._stopped in lost:
+                found[row.operation.id] = Answer(0, b"")
+                continue
+            at = answer.entity().get("integrationKey") or row.target_id
+            try:
+                await self._owned.settle(self._client, str(at), row.wanted, headers=row.operation.headers)
+            except RejectedError as error:
+                found[row.operation.id] = error
+            except RetryableError as error:
+                lost.append(error)
+                self._stopped, found[row.operation.id] = error, Answer(0, b"")
+        return found
 
     async def _attempt(self, operations: list[Operation]) -> dict[str, Answer | RejectedError]:
         try:
@@ -227,7 +264,7 @@ class Loader:
             return error
 
     def _note(self, row: _Row, answer: Answer | RejectedError | None) -> None:
-        outcome = _outcome(row, answer, stopped=self._stopped, ignores=not (self._deletes or self._clearing))
+        outcome = _outcome(row, answer, stopped=self._stopped, ignores=self._ignores)
         self._counts[outcome["outcome"]] += 1
         self._outcomes.append({"_key": row.key, **outcome})
         if len(self._outcomes) >= PART_ROWS:
@@ -251,8 +288,10 @@ async def load(
     Raises ConfigurationError for unknown fields or refused credentials, RetryableError when the shop is down.
     """
     schema = await client.metadata()
-    payload = Payload(schema, LoadOptions.of(target).entity_set, fields)
-    loader = Loader(client, target, payload, into=into)
+    options = LoadOptions.of(target)
+    payload = Payload(schema, options.entity_set, fields)
+    owned = Owned(schema, options.entity_set, fields, patterns=options.owned, deletion=target.on_delete)
+    loader = Loader(client, target, payload, owned=owned, into=into)
     return await loader.run(changes)
 
 
@@ -263,19 +302,32 @@ def _chunks(changes: Batch, *, size: int) -> Iterator[list[dict[str, Any]]]:
                 yield piece.to_pylist()
 
 
-def _deletion_values(target: Target) -> dict[str, Any] | None:
-    """``on_delete`` as field -> SQL literal: the body it stands for."""
+def deletion_body(target: Target, payload: Payload, *, owned: Owned) -> dict[str, Any] | None:
+    """``on_delete`` as field -> SQL literal: the body it stands for, spelled as the schema wants it.
+
+    None when deletes are ignored or real. ``getvariable('now')`` and ``now()`` are the moment of loading, in UTC.
+    """
     if not isinstance(target.on_delete, dict):
         return None
+    names = [name for name in target.on_delete if name not in owned.names]
+    values = dict(zip(names, evaluated([target.on_delete[name] for name in names]), strict=True))
+    return payload.alone(names).body(values, replaces=True)
+
+
+def evaluated(literals: Sequence[str]) -> list[Any]:
+    """Values of SQL literals. Raises ConfigurationError naming the one DuckDB cannot read."""
     import duckdb
 
-    body: dict[str, Any] = {}
-    for name, text in target.on_delete.items():
-        place, *steps = body, *name.split(".")
-        for step in steps[:-1]:
-            place = place.setdefault(step, {})
-        place[steps[-1]] = duckdb.execute(f"SELECT {text}").fetchall()[0][0] if isinstance(text, str) else text
-    return body
+    found = []
+    with duckdb.connect() as con:
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET VARIABLE now = now()")
+        for text in literals:
+            try:
+                found.append(con.sql(f"SELECT {text} AS value").to_arrow_table()["value"][0].as_py())
+            except duckdb.Error as error:
+                raise ConfigurationError(f"on_delete: {text!r} is no SQL value: {error}") from error
+    return found
 
 
 def _in_doubt(answer: Answer | RejectedError | None, *, shared: bool) -> bool:
@@ -293,17 +345,17 @@ def _outcome(
         return _without_request(row, ignores=ignores)
     if answer is None or (isinstance(answer, Answer) and answer.status == 0):
         reason = str(stopped) if stopped else "the answer held no result for this row, twice"
-        return _refusal("unprocessed", "unprocessed", "transient", reason, "")
+        return refusal("unprocessed", "unprocessed", "transient", reason, "")
     if isinstance(answer, RejectedError):
         if row.kind == "DELETED" and answer.code in _ABSENT:
-            return _delivered(row.target_id)
-        return _refusal("rejected", answer.code, answer.reason_class, str(answer), "")
+            return delivered(row.target_id)
+        return refusal("rejected", answer.code, answer.reason_class, str(answer), "")
     if answer.is_success:
-        return _delivered(answer.entity().get("integrationKey") or row.target_id)
+        return delivered(answer.entity().get("integrationKey") or row.target_id)
     found = answer.failure()
     if row.kind == "DELETED" and found.code in _ABSENT:
-        return _delivered(row.target_id)
-    return _refusal(
+        return delivered(row.target_id)
+    return refusal(
         "rejected",
         found.code,
         found.reason_class,
@@ -314,21 +366,6 @@ def _outcome(
 
 def _without_request(row: _Row, *, ignores: bool) -> dict[str, Any]:
     if ignores:
-        return _delivered(row.target_id) | {"code": "ignored"}
+        return delivered(row.target_id) | {"code": "ignored"}
     reason = f"{row.key} is to be deleted but its integration key in the shop is not known"
-    return _refusal("rejected", "missing_target_id", "reference", reason, "")
-
-
-def _delivered(target_id: str | None) -> dict[str, Any]:
-    # POST answers 201 for create and update alike, so whether the record is new cannot be told.
-    return {"outcome": "delivered", "target_id": target_id, "created": None}
-
-
-def _refusal(outcome: str, code: str, reason_class: str, reason: str, names: str) -> dict[str, Any]:
-    return {
-        "outcome": outcome,
-        "code": code,
-        "reason_class": reason_class,
-        "reason": reason,
-        "fields": names or None,
-    }
+    return refusal("rejected", "missing_target_id", "reference", reason, "")

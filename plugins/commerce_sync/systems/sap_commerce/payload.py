@@ -2,7 +2,8 @@
 them.
 
 Set, clear, leave: a value sets; null with ``on_null: clear`` is sent as null (an empty list for a collection
-where the verb replaces collections); null with ``on_null: leave`` is left out.
+where the verb replaces collections); null with ``on_null: leave`` is left out. A row may say in ``_leave`` which
+fields are not sent for it at all.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from commerce_sync.systems.sap_commerce.protocol import json_date
 from commerce_sync.systems.sap_commerce.schema import EntityType, Schema
 
 _LEAVE = object()
+LEAVE = "_leave"
+"""Column of a change row: names of the fields that must not be sent for it, neither value nor null."""
 _SMALL = ("Edm.Int32", "Edm.Int16", "Edm.Byte", "Edm.SByte")
 
 
 @dataclass(slots=True)
-class _Branch:
+class Branch:
     """One entity of the body: its own fields by property name, and its references."""
 
     entity: EntityType
     leaves: dict[str, Field] = field(default_factory=dict)
-    branches: dict[str, _Branch] = field(default_factory=dict)
+    branches: dict[str, Branch] = field(default_factory=dict)
 
 
 class Payload:
@@ -36,8 +39,9 @@ class Payload:
 
     def __init__(self, schema: Schema, entity_set: str, fields: Sequence[Field]) -> None:
         self._schema = schema
+        self._set = entity_set
         self._where = f"{schema.service}/{entity_set}"
-        self._root = _Branch(schema.entity(entity_set))
+        self._root = Branch(schema.entity(entity_set))
         for item in fields:
             self._place(item)
 
@@ -50,7 +54,7 @@ class Payload:
             raise self._unknown(branch.entity, path[-1], item.name)
         branch.leaves[path[-1]] = item
 
-    def _descend(self, branch: _Branch, step: str, name: str) -> _Branch:
+    def _descend(self, branch: Branch, step: str, name: str) -> Branch:
         navigation = branch.entity.navigations.get(step)
         if navigation is None or navigation.many:
             raise ConfigurationError(
@@ -58,18 +62,29 @@ class Payload:
                 f"{branch.entity.name}; references: "
                 + (", ".join(item.name for item in branch.entity.navigations.values() if not item.many) or "none")
             )
-        return branch.branches.setdefault(step, _Branch(self._schema.types[navigation.target]))
+        return branch.branches.setdefault(step, Branch(self._schema.types[navigation.target]))
 
     def _unknown(self, entity: EntityType, step: str, name: str) -> ConfigurationError:
         return ConfigurationError(
             f"{self._where}: field {name!r}: {entity.name} has no property {step!r}; it has: {', '.join(entity.names)}"
         )
 
+    @property
+    def root(self) -> Branch:
+        """What the fields make of the entity."""
+        return self._root
+
+    def alone(self, names: Sequence[str]) -> Payload:
+        """The same for other fields of the entity, nulls cleared."""
+        return Payload(self._schema, self._set, [Field(name, "") for name in names])
+
     def body(self, row: Mapping[str, Any], *, replaces: bool = False) -> dict[str, Any]:
         """The body for one row (field name -> value). ``replaces``: the verb replaces collections (PATCH)."""
-        return self._body(self._root, row, replaces)
+        left = row.get(LEAVE)
+        root = _without(self._root, frozenset(left)) if left else self._root
+        return self._body(root, row, replaces)
 
-    def _body(self, branch: _Branch, row: Mapping[str, Any], replaces: bool) -> dict[str, Any]:
+    def _body(self, branch: Branch, row: Mapping[str, Any], replaces: bool) -> dict[str, Any]:
         body: dict[str, Any] = {}
         for name, item in branch.leaves.items():
             value = self._leaf(branch.entity, name, row.get(item.name), item, replaces)
@@ -110,12 +125,18 @@ class Payload:
         return {"value": primitive(value, target.properties["value"].type if "value" in target.properties else None)}
 
 
-def _all_null(branch: _Branch, row: Mapping[str, Any]) -> bool:
+def _without(branch: Branch, left: frozenset[str]) -> Branch:
+    leaves = {name: item for name, item in branch.leaves.items() if item.name not in left}
+    nested = {name: _without(child, left) for name, child in branch.branches.items()}
+    return Branch(branch.entity, leaves, nested)
+
+
+def _all_null(branch: Branch, row: Mapping[str, Any]) -> bool:
     own = all(row.get(item.name) is None for item in branch.leaves.values())
     return own and all(_all_null(nested, row) for nested in branch.branches.values())
 
 
-def _clears(branch: _Branch) -> bool:
+def _clears(branch: Branch) -> bool:
     own = any(item.on_null == "clear" for item in branch.leaves.values())
     return own or any(_clears(nested) for nested in branch.branches.values())
 
