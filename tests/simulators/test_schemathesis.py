@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from own_simulators import own_simulators, sides
 
-schemathesis = pytest.importorskip("schemathesis")
+import schemathesis
 
 FOLDER = Path(__file__).parent / "openapi"
 EXAMPLES = 20  # of every call; the whole file is to take half a minute
