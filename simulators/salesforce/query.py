@@ -134,8 +134,13 @@ async def query(call: Call) -> Answer:
     text = call.query.get("q")
     if text is None:
         raise ApiError(400, "MALFORMED_QUERY", "A query string has to be specified")
+    return answer(text, call=call, deleted="/queryAll" in call.path)
+
+
+def answer(text: str, *, call: Call, deleted: bool = False) -> Answer:
+    """The first page of a query's result."""
     store = call.org.store
-    plan = compile_query(text, store=store, deleted="/queryAll" in call.path)
+    plan = compile_query(text, store=store, deleted=deleted)
     rows = run(plan, store=store)
     if plan.counts_only:
         return Answer(body={"totalSize": rows[0][0], "done": True, "records": []})

@@ -11,7 +11,8 @@ from simulators.salesforce.call import Answer, Call, Route
 from simulators.salesforce.duplicates import check_duplicates
 from simulators.salesforce.errors import ApiError, RowError, not_found
 from simulators.salesforce.payload import check_names, json_batch, upsert_key
-from simulators.salesforce.query import attributes, json_value
+from simulators.salesforce.records import record_of
+from simulators.salesforce.related import related
 from simulators.salesforce.schema import Field, SObject
 from simulators.salesforce.work import Batch
 from simulators.salesforce.writes import Outcome
@@ -90,8 +91,11 @@ async def delete(call: Call) -> Answer:
 
 
 async def read_by_key(call: Call) -> Answer:
-    """GET /sobjects/{name}/{field}/{value}."""
+    """GET /sobjects/{name}/{field}/{value}, and /sobjects/{name}/{id}/{relationship}."""
     item = item_of(call)
+    if item.find(call.given["field"]) is None and ids.full(call.given["field"]) is not None:
+        call.given["id"] = call.given["field"]
+        return await related(call, item, _living_id(call, item), call.given["value"])
     found = _matches(call, item, _key(call, item))
     if len(found) > 1:
         return _several(call, item, found)
@@ -186,25 +190,6 @@ def _written(call: Call, batch: Batch) -> Outcome:
 def _refusal(error: RowError) -> ApiError:
     status = 404 if error.code in ("ENTITY_IS_DELETED", "NOT_FOUND") else 400
     return ApiError(status, error.code, error.message, fields=list(error.fields))
-
-
-def record_of(call: Call, item: SObject, key: str, names: list[str] | None = None) -> dict[str, Any]:
-    """One record as JSON with the wanted fields, all of them when none are named."""
-    wanted = names or [name for name in call.query.get("fields", "").split(",") if name]
-    specs = [_known(item, name.strip()) for name in wanted] or list(item.fields.values())
-    row = call.org.store.rows_by_id(item, [spec.name for spec in specs], [key])[key]
-    record: dict[str, Any] = {"attributes": attributes(item.name, key, call=call)}
-    record |= {spec.name: json_value(value, spec.type) for spec, value in zip(specs, row, strict=True)}
-    record.setdefault("Id", key)
-    return record
-
-
-def _known(item: SObject, name: str) -> Field:
-    found = item.find(name)
-    if found is None:
-        message = f"No such column '{name}' on entity '{item.name}'."
-        raise ApiError(400, "INVALID_FIELD", message)
-    return found
 
 
 def _window(call: Call, *, kind: str) -> tuple[str, str]:

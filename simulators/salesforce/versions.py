@@ -31,5 +31,14 @@ async def root(call: Call) -> Answer:
     return Answer(body=body)
 
 
+async def recent(_call: Call) -> Answer:
+    """GET /recent: nobody looks at records here, so nothing was looked at lately."""
+    return Answer(body=[])
+
+
 def routes(data: str) -> list[Route]:
-    return [Route("GET", "/services/data", versions, open=True), Route("GET", data, root)]
+    return [
+        Route("GET", "/services/data", versions, open=True),
+        Route("GET", data, root),
+        Route("GET", f"{data}/recent", recent),
+    ]
