@@ -24,7 +24,7 @@ FLOORS = [
     ["systems"],
     ["company"],
     ["leg"],
-    ["agreement"],
+    ["agreement", "high_water"],
     ["detection", "delivery"],
     ["approval", "portion"],
     ["walk"],

@@ -20,14 +20,14 @@ AS_OF = date(2026, 11, 21)
 CATEGORIES = ["Bakery", "Beer", "Candy", "Deli", "Eggs"]
 CATEGORY = pa.struct([("code", pa.string()), ("name", pa.string())])
 ENTRY = pa.struct([("entryNumber", pa.int32()), ("quantity", pa.int64()), ("totalPrice", pa.decimal128(16, 2)),
-                   ("product", pa.struct([("supercategories", pa.list_(CATEGORY))]))])  # fmt: skip
+                   ("product", pa.struct([("code", pa.string()), ("supercategories", pa.list_(CATEGORY))]))])  # fmt: skip
 CODE, USER, UNIT = (
     pa.struct([("code", pa.string())]),
     pa.struct([("customerID", pa.string())]),
     pa.struct([("uid", pa.string())]),
 )
 ORDERS = pa.schema([("code", pa.string()), ("date", pa.timestamp("us")), ("modifiedtime", pa.timestamp("us")), ("status", CODE),
-                    ("user", USER), ("unit", UNIT), ("entries", pa.list_(ENTRY))])  # fmt: skip
+                    ("currency", pa.struct([("isocode", pa.string())])), ("user", USER), ("unit", UNIT), ("entries", pa.list_(ENTRY))])  # fmt: skip
 RETURNS = pa.schema([("code", pa.string()), ("modifiedtime", pa.timestamp("us")), ("status", CODE),
                      ("order", pa.struct([("code", pa.string()), ("user", USER), ("unit", UNIT)])),
                      ("returnEntries", pa.list_(pa.struct([("expectedQuantity", pa.int64()),
@@ -57,7 +57,7 @@ class Shop:
         self.orders[code] = {
             "code": code, "date": datetime(day.year, day.month, day.day, 23, 59, 59), "modifiedtime": None,
             "status": {"code": self.random.choice(["COMPLETED", "CREATED", "CANCELLED"])},
-            "user": {"customerID": f"C{owner}"}, "unit": {"uid": f"U{owner % 3}"} if owner < 5 else None,
+            "currency": {"isocode": "USD"}, "user": {"customerID": f"C{owner}"}, "unit": {"uid": f"U{owner % 3}"} if owner < 5 else None,
             "entries": [self.line(number) for number in range(self.random.randint(0, 4))],
         }  # fmt: skip
         self.touched.add(code)
@@ -66,7 +66,7 @@ class Shop:
         categories = self.random.sample(CATEGORIES, self.random.randint(0, 2))
         return {"entryNumber": number, "quantity": self.random.randint(0, 5),
                 "totalPrice": Decimal(self.random.randint(0, 99999)) / 100,
-                "product": {"supercategories": [{"code": name.lower(), "name": name} for name in categories]}}  # fmt: skip
+                "product": {"code": f"p{number}", "supercategories": [{"code": name.lower(), "name": name} for name in categories]}}  # fmt: skip
 
     def some(self) -> dict | None:
         return self.orders[self.random.choice(sorted(self.orders))] if self.orders else None
@@ -130,6 +130,10 @@ def extract(batches: Batches, run: str, shop: Shop, *, complete: bool) -> dict:
         with batches.write("leg", run, name) as into:
             if chosen:
                 into.add(pa.Table.from_pylist(chosen, schema=schema))
+        found[name] = batches.read("leg", run, name)
+    for name in ("proposed", "rates"):
+        with batches.write("leg", run, name):
+            pass
         found[name] = batches.read("leg", run, name)
     return found
 

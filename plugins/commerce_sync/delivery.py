@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commerce_sync import agreement, changes
+from commerce_sync import agreement, changes, high_water
 from commerce_sync import leg as legs
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import BalanceError, GuardError
@@ -260,8 +260,8 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
             for row in con.execute("SELECT key FROM rejects_table WHERE key NOT IN (SELECT key FROM kept)").fetchall()
         ],
         carry=_carry(leg, con),
-        replica=leg.read(AGGREGATE).facts["replica"] if leg.mapping.aggregate else KEEP,
-        high_water=_high_water(leg),
+        replica=leg.read(AGGREGATE).facts["replica"] | high_water.seen(leg) if leg.mapping.aggregate else KEEP,
+        high_water=high_water.reached(leg),
         complete_at=leg.run.started if leg.run.kind == "complete" else None,
         pair=agreement.stage(leg, con),
         status="red" if _too_many_refused(leg, con, counts) else "green",
@@ -319,9 +319,11 @@ def _stage_rejects(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
                _fingerprint, 0, NULL
         FROM changes JOIN (SELECT _key, expectation AS _expectation, reason AS _reason FROM quarantined)
         USING (_key)""")
-    con.execute("""CREATE TEMP TABLE kept AS SELECT key FROM new_rejects
+    # A record that is gone from a run that saw all there is has nothing left to be refused.
+    unseen = "false" if leg.complete else "key NOT IN (SELECT _key FROM verdicts)"
+    con.execute(f"""CREATE TEMP TABLE kept AS SELECT key FROM new_rejects
         UNION SELECT _key FROM verdicts WHERE verdict = 'waiting'
-        UNION SELECT key FROM rejects_table WHERE key NOT IN (SELECT _key FROM verdicts)""")
+        UNION SELECT key FROM rejects_table WHERE {unseen}""")
 
 
 def _masked_payload(leg: LegRun) -> str:
@@ -354,22 +356,6 @@ def _carry(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str | None:
     with leg.site.stores.write(leg.leg, leg.id, CARRY) as into:
         rows = into.copy(con, f"SELECT * FROM ({legs.records(leg, con)}) AS record WHERE {key} IN ({unfinished})")
     return leg.site.stores.address(leg.leg, leg.id, CARRY) if rows else None
-
-
-def _high_water(leg: LegRun) -> datetime | None:
-    """The newest modification seen: the source's own clock, so a clock that lags behind ours loses nothing."""
-    if leg.run.kind not in ("changes", "complete") or _leaves_a_gap(leg):
-        return None
-    seen = [leg.read(f"{EXTRACT}-{item.name}").facts.get("high_water") for item in leg.mapping.sources]
-    known = [datetime.fromisoformat(item) for item in seen if item]
-    # A later source of a long scan may have seen moments at which an earlier one had been read already.
-    return min(max(known), leg.run.until or leg.run.started) if known else None
-
-
-def _leaves_a_gap(leg: LegRun) -> bool:
-    """A window that somebody asked for may begin after the high water: what lies between has not been read."""
-    known = leg.state.high_water
-    return leg.run.kind == "changes" and (known is None or leg.run.since is None or leg.run.since > known)
 
 
 def _verdict(leg: LegRun, run: Run) -> Run:

@@ -295,11 +295,20 @@ def _extract_one(leg: LegRun, source: Source, sources: Sources) -> int:
         if leg.run.kind == "replay":
             return 0
         found = sources(source, on_call).extract(
-            source, since=leg.run.since, until=None if leg.reads_all else leg.run.until, complete=leg.reads_all,
+            source, since=_since(leg, source), until=None if leg.reads_all else leg.run.until, complete=leg.reads_all,
             into=into,
         )  # fmt: skip
         into.facts |= {"high_water": found.high_water.isoformat() if found.high_water else None, "rows": found.rows}
     return found.rows
+
+
+def _since(leg: LegRun, source: Source) -> datetime | None:
+    """Each source goes by its own clock: what it showed last may be older than the newest of all the sources."""
+    seen, known = leg.state.replica.get(replica.SEEN, {}).get(source.name), leg.state.high_water
+    if leg.run.kind != "changes" or leg.run.since is None or seen is None or known is None:
+        return leg.run.since
+    is_asked_for = leg.run.since != window.below(known, leg.mapping)
+    return leg.run.since if is_asked_for else min(leg.run.since, datetime.fromisoformat(seen) - source.overlap)
 
 
 def aggregate(leg: LegRun) -> dict[str, Any]:

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 FIGURES = "figures"
 MOVED = "moved"
+SEEN = "seen"
+"""In the pointer: source name -> newest modification it has shown (ISO 8601); written at commit."""
 DEFINITION = "definition"
 SHAPE = "shape"
 ALIASES = "aliases"

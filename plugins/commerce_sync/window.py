@@ -72,7 +72,7 @@ def decide(request: Request, *, mapping: Mapping, high_water: datetime | None, c
         return Window("complete", None, now)
     if request.mode != "changes" and scan_is_due(mapping.complete_scan, last=complete_at, now=now):
         return Window("complete", None, now)
-    return Window("changes", _below(high_water, mapping), now)
+    return Window("changes", below(high_water, mapping), now)
 
 
 def _of_some(window: Window, *, mapping: Mapping, high_water: datetime | None) -> Window:
@@ -83,11 +83,12 @@ def _of_some(window: Window, *, mapping: Mapping, high_water: datetime | None) -
     """
     since = window.since
     if mapping.aggregate is not None and since is None and high_water is not None:
-        since = _below(high_water, mapping)
+        since = below(high_water, mapping)
     return Window("backfill", since, window.until)
 
 
-def _below(high_water: datetime, mapping: Mapping) -> datetime:
+def below(high_water: datetime, mapping: Mapping) -> datetime:
+    """Where a run begins that goes on from the high water."""
     return high_water - max(item.overlap for item in mapping.sources)
 
 

@@ -142,7 +142,7 @@ def one_step(step: str, work: legs.LegRun) -> None:
 def _nursery() -> multiprocessing.context.ForkServerContext:
     """Processes that begin with everything imported: the server that forks them needs our path when it starts."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["flows.dying", "flows.killing"])
+    context.set_forkserver_preload(["great_expectations", "flows.dying", "flows.killing"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
         forkserver.ensure_running()
