@@ -139,12 +139,18 @@ class OutboundSync:
     def _sort_deleted(
         self, change: Change, channel: Channel, gathered: dict[tuple[Any, ...], list[Group]], outcome: Outcome
     ) -> None:
-        if not channel.deletes or not change.info:
+        if not channel.deletes or not change.info or self._was_told_anew(change):
             self._ignore(change, outcome)
             return
         key = json.loads(change.info)["key"]
         item = item_of_type(channel.service, change.itemtype, store=self.store)
         self._put(Group(channel, change.pk, item, [change], outcome.shared, deleted=True, key=key), gathered)
+
+    def _was_told_anew(self, change: Change) -> bool:
+        """An end that failed to arrive before the item's successor of the same key did would take that one away."""
+        sql = "SELECT itemPK FROM ItemVersionMarker WHERE streamId = ? AND info = ? AND pk <> ?"
+        others = self.store.db.execute(sql, (change.stream, change.info, change.marker)).fetchall()
+        return any(self.store.exists(pk) for (pk,) in others)
 
     def _ignore(self, change: Change, outcome: Outcome) -> None:
         consume(self.store, change, info=None)
