@@ -112,6 +112,12 @@ class HotFolder:
                 data = pack.read(cell) if cell else None
             elif cell:
                 row[column.name] = _value(item_type, column, cell, records=self._records)
+                attribute = item_type.attributes[column.name]
+                if (
+                    attribute.kind == "ref"
+                    and self._records.reference(attribute.target, row[column.name], create=False) is None
+                ):
+                    raise ValueError(f"column {column.name}: could not resolve item for {cell}")
         pk = self._records.load(code, row)
         if data is not None:
             self.held[pk] = data

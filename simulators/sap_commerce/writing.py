@@ -133,9 +133,10 @@ def _payload(call: Call, item: Item) -> dict[str, Any]:
             json.dumps(body, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
         raise bad_request("odata_error", f"The payload could not be parsed: {error}") from error
-    if not isinstance(body, dict):
+    entity = body["d"] if isinstance(body, dict) and set(body) == {"d"} else body
+    if not isinstance(entity, dict):
         raise bad_request("odata_error", "The payload must be one JSON object.")
-    return body["d"] if set(body) == {"d"} else body
+    return entity
 
 
 def _hooks(call: Call) -> tuple[str, str]:
