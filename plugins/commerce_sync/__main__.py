@@ -158,6 +158,7 @@ def _far_faults(mapping: Any) -> list[str]:
 
 def _questions(mapping: Any) -> list[tuple[str, Callable[[], list[str]]]]:
     """Connection, and what asks it; a system that has no way to tell says nothing."""
+    from commerce_sync import agreement
     from commerce_sync.flow import source_system, target_system
 
     def of_source(source: Any) -> list[str]:
@@ -166,7 +167,7 @@ def _questions(mapping: Any) -> list[tuple[str, Callable[[], list[str]]]]:
 
     def of_target() -> list[str]:
         tell = getattr(target_system(mapping), "problems", None)
-        return list(tell(mapping.target, mapping.fields)) if tell else []
+        return list(tell(agreement.plain(mapping.target), mapping.fields)) if tell else []
 
     asks: list[tuple[str, Callable[[], list[str]]]] = [
         (source.conn_id, partial(of_source, source)) for source in mapping.sources

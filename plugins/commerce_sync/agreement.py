@@ -12,9 +12,9 @@ The pair remembers, per record and shared value, what both sides last agreed on 
                             yield    left alone if not; either way the losing value goes to the conflict list
 
 Null is a value like any other, and an empty text is null. Values are compared by their mark (see ``changes.mark``).
-A record the target does not have is sent whole. A yielded value stays disagreed, so that the owner's leg brings the
-other one here. Conflicts are listed before the values are sent: killed in between, one may be listed that nobody lost,
-but none is lost that nobody listed.
+A record the target does not have is sent whole, or left out by a leg with ``options: {creates: false}``. A yielded
+value stays disagreed, so that the owner's leg brings the other one here. Conflicts are listed before the values are
+sent: killed in between, one may be listed that nobody lost, but none is lost that nobody listed.
 """
 
 from __future__ import annotations
@@ -37,9 +37,13 @@ if TYPE_CHECKING:
 
 AGREEMENT = "agreement"
 """The step's batch: one row per change and shared value, with what was decided (see ``_DECIDED``)."""
-MAX_TURNS = "max_turns"
+CREATES, MAX_TURNS = "creates", "max_turns"
+OURS = (CREATES, MAX_TURNS)
 TURNS = 6
-"""How often in a row a value may change direction within ``WINDOW``; ``options.max_turns`` of a target sets another."""
+"""How often in a row a value may change direction within ``WINDOW``; ``options.max_turns`` of a target sets another.
+
+``options.creates``: whether records that the target does not have (any more) are made; true unless said otherwise.
+"""
 WINDOW = "INTERVAL 24 HOURS"
 LOOP, MOVED = "loop", "pair_moved"
 """Codes of records that are held back: two automations that fight, and the other leg at work at the same time."""
@@ -78,8 +82,8 @@ def pair_of(mapping: Mapping) -> str:
 
 
 def plain(target: Target) -> Target:
-    """The target without our own option, which no system knows."""
-    options = {name: value for name, value in target.options.items() if name != MAX_TURNS}
+    """The target without our own options, which no system knows."""
+    options = {name: value for name, value in target.options.items() if name not in OURS}
     return replace(target, options=options)
 
 
@@ -102,7 +106,7 @@ def decide(leg: LegRun, con: duckdb.DuckDBPyConnection, target: Readable, *, row
 
 def _refuse_other_types(leg: LegRun) -> None:
     """Values are compared by their canonical text, which depends on the type."""
-    mine = {item.shared.name: leg.types[item.name] for item in changes.shared(leg.mapping) if item.shared}
+    mine = {name: changes.value_type(fields, leg.types) for name, fields in changes.values(leg.mapping).items()}
     declared = leg.site.ledger.declare_types(pair_of(leg.mapping), leg=leg.leg, types=mine)
     for other, types in declared.items():
         for name in (name for name in types if mine.get(name, types[name]) != types[name]):
@@ -159,25 +163,26 @@ def _compared(leg: LegRun, rows: str) -> str:
         unnest({_values(leg)}, recursive := true) FROM ({rows}) WHERE _kind <> 'DELETED'"""
     theirs = f"SELECT _target_key, unnest({_values(leg)}, recursive := true) FROM present"
     markers = leg.site.ledger.markers_sql(leg.state)
+    own = "true" if changes.only_keyed(mapping) else "coalesce(m.fingerprint = o.marker, false)"
     return f"""SELECT o.* EXCLUDE (target, marker), t.value AS their_value, t.text AS their_text,
             t._target_key IS NULL AS absent, g.key IS NOT NULL AS known, g.value AS agreed, g.leg AS last,
-            g.turns AS turned, g.since AS began, g.settled_at, coalesce(m.fingerprint = o.marker, false) AS settled
+            g.turns AS turned, g.since AS began, g.settled_at, {own} AS settled
         FROM ({ours}) AS o LEFT JOIN ({theirs}) AS t ON t._target_key = o.target AND t.name = o.name
         LEFT JOIN ({agreed(leg)}) AS g ON g.key = o._key AND g.name = o.name AND g.type = o.type
         LEFT JOIN ({markers}) AS m ON m.key = o._key"""
 
 
 def _values(leg: LegRun) -> str:
-    """SQL: the shared values of a row as a list of structs."""
+    """SQL: the shared values of a row as a list of structs; ``field`` names all fields of one, joined by commas."""
     structs = []
-    for item in changes.shared(leg.mapping):
-        assert item.shared is not None
-        column, kind = changes.quoted(item.name), leg.types[item.name]
-        texts = {"name": item.shared.name, "field": item.name, "type": kind, "owner": item.shared.owner}
+    for name, fields in changes.values(leg.mapping).items():
+        assert fields[0].shared is not None
+        names, kind = ",".join(item.name for item in fields), changes.value_type(fields, leg.types)
+        texts = {"name": name, "field": names, "type": kind, "owner": fields[0].shared.owner}
         given = ", ".join(f"{name}: {changes.literal(text)}" for name, text in texts.items())
         structs.append(
-            f"{{{given}, hidden: {item.pii}, leaves: {item.on_null == 'leave'}, value: {changes.mark(column, kind)}, "
-            f"text: CAST({column} AS VARCHAR)}}"
+            f"{{{given}, hidden: {any(item.pii for item in fields)}, leaves: {changes.leaves(fields)}, "
+            f"value: {changes.mark(fields, leg.types)}, text: {changes.value_text(fields)}}}"
         )
     return f"[{', '.join(structs)}]"
 
@@ -185,7 +190,8 @@ def _values(leg: LegRun) -> str:
 def _decided(leg: LegRun, released: list[str]) -> str:
     """SQL: what becomes of each value, and of each record (``verdict``: send, spared, loop, moved)."""
     owns = f"owner = {changes.literal(leg.mapping.source.system)}"
-    actions = f"""SELECT *, CASE WHEN absent THEN 'send'
+    creates = _creates(leg.mapping)
+    actions = f"""SELECT *, CASE WHEN absent THEN '{"send" if creates else "leave"}'
         WHEN value IS NOT DISTINCT FROM their_value THEN 'equal'
         WHEN leaves AND value IS NULL THEN 'leave'
         WHEN known AND value IS NOT DISTINCT FROM agreed THEN 'leave'
@@ -202,7 +208,8 @@ def _decided(leg: LegRun, released: list[str]) -> str:
         action IN ('send', 'win') AND turns > {_max_turns(leg.mapping)} AS is_loop FROM ({turned})"""
     return f"""SELECT _key, name, field, type, value, known, agreed, action, turns, since,
         CASE WHEN bool_or(is_moved) OVER w THEN 'moved' WHEN bool_or(is_loop) OVER w THEN 'loop'
-             WHEN bool_and(action IN {SILENT} AND settled AND NOT absent) OVER w THEN 'spared'
+             WHEN bool_and(action IN {SILENT} AND {"settled AND NOT absent" if creates else "(settled OR absent)"})
+                 OVER w THEN 'spared'
              ELSE 'send' END AS verdict,
         CASE WHEN is_loop AND NOT is_moved THEN {_fight()} END AS reason
         FROM ({held}) WINDOW w AS (PARTITION BY _key)"""
@@ -222,6 +229,13 @@ def _max_turns(mapping: Mapping) -> int:
     if not isinstance(limit, int) or limit < 1:
         raise ConfigurationError(f"{mapping.path}: target option {MAX_TURNS} is {limit!r}; legal: a number from 1 on")
     return limit
+
+
+def _creates(mapping: Mapping) -> bool:
+    creates = mapping.target.options.get(CREATES, True)
+    if not isinstance(creates, bool):
+        raise ConfigurationError(f"{mapping.path}: target option {CREATES} is {creates!r}; legal: true, false")
+    return creates
 
 
 def _released(leg: LegRun) -> list[str]:
@@ -264,9 +278,10 @@ def _list_conflicts(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
 
 def sending(rows: str, decided: Batch) -> str:
     """SQL: the rows that are sent, with ``_leave``, the names of the fields that are not."""
-    names = f"list(field ORDER BY field) FILTER (action IN {SILENT})"
+    names = f"list(string_split(field, ',') ORDER BY field) FILTER (action IN {SILENT})"
     return f"""SELECT s.*, coalesce(d.left_alone, []) AS _leave FROM ({rows}) AS s LEFT JOIN (
-            SELECT _key, {names} AS left_alone, any_value(verdict) AS verdict FROM {decided.scan()} GROUP BY _key
+            SELECT _key, flatten({names}) AS left_alone, any_value(verdict) AS verdict
+            FROM {decided.scan()} GROUP BY _key
         ) AS d ON d._key = s._key WHERE coalesce(d.verdict, 'send') = 'send'"""
 
 

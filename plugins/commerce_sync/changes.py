@@ -7,7 +7,9 @@ no value can imitate a separator. It depends on nothing a library may change: go
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping as Lookups
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from commerce_sync.binding import Types
 from commerce_sync.mapping import Field, Mapping
@@ -15,6 +17,9 @@ from commerce_sync.mapping import Field, Mapping
 NULL_MARK = "chr(0)"
 SEPARATOR = "chr(31)"
 TEXTS = ("VARCHAR", "TEXT", "STRING", "CHAR", "BLOB", "ENUM")
+
+Merged = Lookups[str, str]
+"""Object of the target system -> relation of its aliases (``lost``, ``now``: external ids); see ``ledger.aliases``."""
 
 
 def canonical(column: str, type_text: str, *, lengths: bool = True) -> str:
@@ -81,20 +86,84 @@ def own(mapping: Mapping, types: Types) -> Types:
     return {name: kind for name, kind in types.items() if name not in theirs}
 
 
-def mark(column: str, type_text: str) -> str:
+def only_keyed(mapping: Mapping) -> bool:
+    """Whether a leg has nothing of its own to send beside the key: what is agreed on is then all there is to say.
+
+    A leg that deletes needs markers with the target's ids, which only a delivery gives.
+    """
+    theirs = {item.name for item in mapping.fields if item.shared is None}
+    return bool(shared(mapping)) and theirs <= {mapping.target.external_id} and mapping.target.on_delete == "ignore"
+
+
+def values(mapping: Mapping) -> dict[str, tuple[Field, ...]]:
+    """The shared values by name. Several fields under one name are one value: their texts, joined by a blank.
+
+    So a shop that keeps one name and a CRM that keeps two halves of it can agree; the fields are sent together.
+    """
+    found: dict[str, tuple[Field, ...]] = {}
+    for item in shared(mapping):
+        assert item.shared is not None
+        found[item.shared.name] = (*found.get(item.shared.name, ()), item)
+    return found
+
+
+def value_type(fields: Sequence[Field], types: Types) -> str:
+    """DuckDB type of a shared value."""
+    return types[fields[0].name] if len(fields) == 1 else "VARCHAR"
+
+
+def leaves(fields: Sequence[Field]) -> bool:
+    """Whether a null of a shared value leaves what the target has."""
+    return all(item.on_null == "leave" for item in fields)
+
+
+def value_text(fields: Sequence[Field]) -> str:
+    """SQL: a shared value as a person reads it."""
+    texts = [f"CAST({quoted(item.name)} AS VARCHAR)" for item in fields]
+    return texts[0] if len(texts) == 1 else f"nullif(trim(concat_ws(' ', {', '.join(texts)})), '')"
+
+
+def mark(fields: Sequence[Field], types: Types) -> str:
     """SQL: a shared value as both legs compare it, md5 of its canonical text; null for null and for an empty text.
 
-    Several targets keep no empty text: the two sides would never agree on one.
+    Several targets keep no empty text, and trim what they are given: the two sides would never agree on white space,
+    so blanks at the ends and the number of those between words make no difference.
     """
-    text = canonical(column, type_text, lengths=False)
+    kind = value_type(fields, types)
+    text = canonical(quoted(fields[0].name) if len(fields) == 1 else value_text(fields), kind, lengths=False)
+    if _is_text(kind):
+        text = f"trim(regexp_replace({text}, '\\s+', ' ', 'g'))"
     return f"md5(nullif({text}, ''))"
 
 
-def mapped(mapping: Mapping, *, records: str, types: Types) -> str:
-    """SQL: one row per record with ``_key``, ``_wanted`` and the target fields, cast to their bound types."""
+def mapped(mapping: Mapping, *, records: str, types: Types, merged: Merged | None = None) -> str:
+    """SQL: one row per record with ``_key``, ``_wanted`` and the target fields, cast to their bound types.
+
+    A record that was merged away at the target is not wanted; references to one lead to the record it lives on in.
+    """
     fields = ", ".join(f"{_cast(item.value, types[item.name])} AS {quoted(item.name)}" for item in mapping.fields)
     wanted = f"coalesce(({mapping.where})::BOOLEAN, false)" if mapping.where else "true"
-    return f"SELECT CAST({mapping.key} AS VARCHAR) AS _key, {wanted} AS _wanted, {fields} FROM ({records}) AS record"
+    rows = f"SELECT CAST({mapping.key} AS VARCHAR) AS _key, {wanted} AS _wanted, {fields} FROM ({records}) AS record"
+    return _following(mapping, rows, types, merged) if merged else rows
+
+
+def _following(mapping: Mapping, rows: str, types: Types, merged: Merged) -> str:
+    """SQL: the mapped rows after the merges of the target system."""
+    joins, columns = [], []
+    for number, item in enumerate(mapping.fields):
+        table = merged.get(item.lookup.object) if item.lookup else None
+        if table is None:
+            columns.append(f"r.{quoted(item.name)}")
+            continue
+        joins.append(f"LEFT JOIN {table} AS a{number} ON a{number}.lost = CAST(r.{quoted(item.name)} AS VARCHAR)")
+        followed = _cast(f"a{number}.now", types[item.name])
+        columns.append(f"coalesce({followed}, r.{quoted(item.name)}) AS {quoted(item.name)}")
+    own_table, own_id = merged.get(mapping.target.object), mapping.target.external_id
+    wanted = "r._wanted"
+    if own_table and own_id in types:
+        joins.append(f"LEFT JOIN {own_table} AS own ON own.lost = CAST(r.{quoted(own_id)} AS VARCHAR)")
+        wanted = "r._wanted AND own.lost IS NULL AS _wanted"
+    return f"SELECT r._key, {wanted}, {', '.join(columns)} FROM ({rows}) AS r {' '.join(joins)}"
 
 
 def _cast(expression: str, type_text: str) -> str:
@@ -108,6 +177,7 @@ class Comparison:
     records: SQL of the source records.   markers: SQL with key, fingerprint, target_id.   rejects: SQL with key,
     status, fingerprint, attempts, next_attempt.   complete: the records are all there are, so a missing key is gone.
     agreed: SQL with key, name, type, value of what the pair agreed on, for a leg with shared fields.
+    merged: aliases of the target's objects.
     """
 
     mapping: Mapping
@@ -117,6 +187,7 @@ class Comparison:
     rejects: str
     complete: bool
     agreed: str = ""
+    merged: Merged = field(default_factory=dict)
 
     @property
     def deletes(self) -> bool:
@@ -140,13 +211,18 @@ def narrowed(comparison: Comparison, condition: str) -> Comparison:
     return replace(comparison, records=f"SELECT * FROM ({comparison.records}) AS record WHERE {condition}")
 
 
+def _mapped(comparison: Comparison) -> str:
+    mapping, records = comparison.mapping, comparison.records
+    return mapped(mapping, records=records, types=comparison.types, merged=comparison.merged)
+
+
 def keyed(comparison: Comparison) -> str:
     """SQL: ``_key``, ``_wanted``, ``_fingerprint`` of every record.
 
     With shared fields also ``_marker``, the fingerprint of the others, which is what the marker remembers, and
     ``_differs``: whether some shared value is not the agreed one.
     """
-    inner = mapped(comparison.mapping, records=comparison.records, types=comparison.types)
+    inner = _mapped(comparison)
     version = comparison.mapping.version
     value = fingerprint(comparison.types, version=version)
     if not comparison.shares:
@@ -157,22 +233,20 @@ def keyed(comparison: Comparison) -> str:
 
 
 def _agreed(comparison: Comparison) -> str:
-    """SQL: one row per key with, for each shared field, whether it is agreed on and on which value."""
+    """SQL: one row per key with, for each shared value, whether it is agreed on and on which value."""
     columns = []
-    for number, item in enumerate(shared(comparison.mapping)):
-        assert item.shared is not None
-        this = f"name = {literal(item.shared.name)} AND type = {literal(comparison.types[item.name])}"
+    for number, (name, fields) in enumerate(values(comparison.mapping).items()):
+        this = f"name = {literal(name)} AND type = {literal(value_type(fields, comparison.types))}"
         columns.append(f"bool_or({this}) AS _known{number}, max(value) FILTER ({this}) AS _agreed{number}")
     return f"SELECT key AS _agreed_key, {', '.join(columns)} FROM ({comparison.agreed}) GROUP BY key"
 
 
 def _differs(comparison: Comparison) -> str:
     parts = []
-    for number, item in enumerate(shared(comparison.mapping)):
-        column = quoted(item.name)
-        value = mark(column, comparison.types[item.name])
+    for number, fields in enumerate(values(comparison.mapping).values()):
+        value = mark(fields, comparison.types)
         part = f"(_known{number} IS NOT TRUE OR _agreed{number} IS DISTINCT FROM {value})"
-        parts.append(f"({part} AND {value} IS NOT NULL)" if item.on_null == "leave" else part)
+        parts.append(f"({part} AND {value} IS NOT NULL)" if leaves(fields) else part)
     return " OR ".join(parts)
 
 
@@ -184,7 +258,8 @@ def literal(text: str) -> str:
 def settled(comparison: Comparison, *, of: str = "") -> str:
     """SQL: whether the target has a record as it is; ``of``: prefix of the columns of ``keyed``."""
     if comparison.shares:
-        return f"m.fingerprint = {of}_marker AND NOT {of}_differs"
+        own = "true" if only_keyed(comparison.mapping) else f"m.fingerprint = {of}_marker"
+        return f"{own} AND NOT {of}_differs"
     return f"m.fingerprint = {of}_fingerprint"
 
 
@@ -215,7 +290,7 @@ def _held(current: str) -> str:
 def payload(comparison: Comparison, *, changed_table: str) -> str:
     """SQL of the change batch: key, kind, fingerprint, known target id, then the target fields in order."""
     names = [quoted(item.name) for item in comparison.mapping.fields]
-    inner = mapped(comparison.mapping, records=comparison.records, types=comparison.types)
+    inner = _mapped(comparison)
     nulls = ", ".join(
         f"NULL::{comparison.types[item.name]} AS {quoted(item.name)}" for item in comparison.mapping.fields
     )

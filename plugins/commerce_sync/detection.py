@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from commerce_sync import agreement, changes
 from commerce_sync.errors import BalanceError, GuardError
-from commerce_sync.leg import CHANGES, EXTRACT, STATE_VERSION, VERDICTS, LegRun, records
+from commerce_sync.leg import CHANGES, CHECK, EXTRACT, LOAD, STATE_VERSION, VERDICTS, LegRun, records
 from commerce_sync.mapping import Limit
 
 if TYPE_CHECKING:
@@ -43,22 +43,53 @@ def map_changes(leg: LegRun) -> Verdicts:
         found = _count(leg, con, comparison, keyless=keyless)
         markers = _one(con, f"SELECT count(*) FROM ({comparison.markers})")
         guard(leg, found, markers=markers, gone=_gone(con, "DELETED"))
+        _forget_later_steps(leg)
         _write_changes(leg, con, comparison, found)
         return found
 
 
+def _forget_later_steps(leg: LegRun) -> None:
+    """A run that was killed after its load and reads again may find less: what the steps left is of other changes."""
+    for batch in filter(None, map(leg.find, (CHECK, LOAD))):
+        leg.site.batches.remove(batch.uri)
+
+
 def _comparison(leg: LegRun, con: duckdb.DuckDBPyConnection) -> changes.Comparison:
     con.register("rejects_table", leg.site.ledger.rejects_table(leg.leg))
+    merged = _merged(leg, con)
     due = "'1970-01-01'::TIMESTAMPTZ AS next_attempt" if leg.run.kind == "replay" else "next_attempt"
     return changes.Comparison(
         mapping=leg.mapping,
         types=leg.types,
         records=records(leg, con),
-        markers=f"SELECT key, fingerprint, target_id FROM ({leg.site.ledger.markers_sql(leg.state)})",
+        markers=_living(leg, merged),
         rejects=f"SELECT key, status, fingerprint, {due} FROM rejects_table",
         complete=leg.complete,
         agreed=agreement.agreed(leg) if changes.shared(leg.mapping) else "",
+        merged=merged,
     )
+
+
+def _merged(leg: LegRun, con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Tables of the records that were merged away at the target, of its own object and of those it looks up."""
+    target, fields = leg.mapping.target, leg.mapping.fields
+    objects = {target.object, *(item.lookup.object for item in fields if item.lookup)}
+    found = {}
+    for number, name in enumerate(sorted(objects)):
+        aliases = leg.site.ledger.aliases_table(target.system, name)
+        if aliases.num_rows:
+            found[name] = f"merged_{number}"
+            con.register(found[name], aliases)
+    return found
+
+
+def _living(leg: LegRun, merged: dict[str, str]) -> str:
+    """SQL of the markers, without those of records that were merged away: there is nothing to change or delete."""
+    markers = f"SELECT key, fingerprint, target_id FROM ({leg.site.ledger.markers_sql(leg.state)})"
+    lost = merged.get(leg.mapping.target.object)
+    if lost is None:
+        return markers
+    return f"{markers} WHERE coalesce(target_id NOT IN (SELECT lost_id FROM {lost} WHERE lost_id IS NOT NULL), true)"
 
 
 def _refuse_doubles(leg: LegRun, con: duckdb.DuckDBPyConnection) -> int:
@@ -78,8 +109,8 @@ def _count(leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comp
     counts = dict(con.execute("SELECT verdict, count(*) FROM changed GROUP BY verdict").fetchall())
     unchanged = _one(
         con,
-        f"""SELECT count(*) FROM keyed JOIN ({comparison.markers}) AS m
-        ON m.key = _key AND {changes.settled(comparison)} WHERE _wanted""",
+        f"""SELECT count(*) FROM keyed LEFT JOIN ({comparison.markers}) AS m ON m.key = _key
+        WHERE _wanted AND {changes.settled(comparison)}""",
     )
     waiting = counts.get("waiting", 0)
     found = Verdicts(

@@ -52,7 +52,8 @@ class Lookup:
 class Shared:
     """A value that may be edited on both sides of a pair of legs.
 
-    name: what both legs of the pair call it.   owner: the system whose value wins when both sides changed it.
+    name: what both legs of the pair call it; several fields of a leg under one name are one value, their texts joined
+    by a blank, and are sent or left alone together.   owner: the system whose value wins when both sides changed it.
     """
 
     name: str

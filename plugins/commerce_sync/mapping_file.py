@@ -183,6 +183,10 @@ def _check_pair(content: dict[str, Any]) -> None:
     shared = [name for name, value in content["fields"].items() if isinstance(value, dict) and "shared" in value]
     if shared and "pair" not in content:
         raise ValueError(f"field {shared[0]!r} is shared, but the leg names no `pair`; give both legs the same one")
+    owners: dict[str, str] = {}
+    for item in (content["fields"][name]["shared"] for name in shared):
+        if owners.setdefault(item["name"], item["owner"]) != item["owner"]:
+            raise ValueError(f"shared value {item['name']!r} has two owners; all its fields have the same one")
     if "memory" in content and "aggregate" not in content:
         raise ValueError("`memory` is for legs with an `aggregate`; this one has none")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
+from yarl import URL
 
 from commerce_sync.errors import RetryableError
 from commerce_sync.systems.iconik.reasons import NOT_FOUND, IconikRefusal
@@ -117,7 +118,8 @@ class _Fetch:
         self.requests += 1
         status = 0
         try:
-            async with session.get(url, headers=headers) as answer:
+            # As it is: a signature covers the very spelling of names with quotes or blanks.
+            async with session.get(URL(url, encoded=True), headers=headers) as answer:
                 status = answer.status
                 if status in (200, 206):
                     await self._write(answer, have)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
+from airflow.sdk.exceptions import DownstreamTasksSkipped
 
 from commerce_sync import places
 from commerce_sync.batches import Batches
@@ -32,7 +33,7 @@ class PollIotEvents(BaseOperator):
     ledger: gives the ledger when the task runs, default the installation's.   feed: name of the feed.
     lag_s: how far behind now a poll ends.   overlap_s: how far before the cursor it begins, for events the index shows
     late.   first_s: how far back the very first poll begins.   step_s: how far the cursor moves at least at a time.
-    at_once: windows read at a time.
+    at_once: windows read at a time.   is_quiet: a poll that brought nothing new skips the tasks behind it.
     """
 
     ui_color = "#efe6fb"
@@ -48,6 +49,7 @@ class PollIotEvents(BaseOperator):
         first_s: float = 86_400,
         step_s: float = 21_600,
         at_once: int = 4,
+        is_quiet: bool = False,
         conn_id: str = DEFAULT_CONN,
         **kwargs: Any,
     ) -> None:
@@ -59,6 +61,7 @@ class PollIotEvents(BaseOperator):
         self.first_s = first_s
         self.step_s = step_s
         self.at_once = at_once
+        self.is_quiet = is_quiet
         self.conn_id = conn_id
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -75,6 +78,9 @@ class PollIotEvents(BaseOperator):
         finally:
             ledger.spend("opentext_iot", len(calls))
         self.log.info("%s: %s", self.task_id, polled.brief())
+        if self.is_quiet and not polled.new and self.downstream_task_ids:
+            context["ti"].xcom_push(key="return_value", value=polled.brief())
+            raise DownstreamTasksSkipped(tasks=sorted(self.downstream_task_ids))  # type: ignore[no-untyped-call]
         return polled.brief()
 
 

@@ -1,4 +1,4 @@
-"""Collections of which only some elements are ours: groups of a customer that the CRM assigns beside the shop's own.
+"""Collections of which only some elements are ours: groups the CRM assigns, media that were made from an archive.
 
 A POST adds elements and never takes one out, a PATCH replaces them all. So what is no longer wanted is taken out of
 what the collection holds now, and only elements whose key meets the leg's pattern are ever taken.
@@ -36,7 +36,9 @@ class Owned:
         self._set = entity_set
         self._patterns = patterns
         self._fields = {item.name: item for item in fields}
+        self._schema = schema
         self._keys = {name: self._key(schema, schema.entity(entity_set), name) for name in patterns}
+        self._types = {name: schema.types[schema.entity(entity_set).navigations[name].target] for name in patterns}
         emptied = deletion if isinstance(deletion, Mapping) else {}
         self.emptied: dict[str, Any] = {name: [] for name in patterns if name in emptied}
 
@@ -73,7 +75,8 @@ class Owned:
 
         Raises RejectedError when the shop refuses, or the entity is gone.
         """
-        entity = await client.get(self._set, key, expand=",".join(wanted))
+        paths = [path for name in wanted for path in (name, *self._references(self._types[name], at=name))]
+        entity = await client.get(self._set, key, expand=",".join(paths))
         if entity is None:
             raise RejectedError(
                 f"{self._set} {key!r} went away while it was written", code="not_found", reason_class="reference"
@@ -86,7 +89,24 @@ class Owned:
     def _kept(self, name: str, entity: Mapping[str, Any], wanted: Sequence[Any]) -> list[dict[str, Any]] | None:
         """The elements that stay, by their keys; None when all do."""
         key = self._keys[name]
-        held = [item[key] for item in (entity.get(name) or {}).get("results", [])]
+        held = (entity.get(name) or {}).get("results", [])
         asked = {item[key] if isinstance(item, dict) else item for item in wanted}
-        stay = [item for item in held if item in asked or not fnmatchcase(str(item), self._patterns[name])]
-        return [{key: item} for item in stay] if len(stay) < len(held) else None
+        stay = [item for item in held if item[key] in asked or not fnmatchcase(str(item[key]), self._patterns[name])]
+        return [self._named(self._types[name], item) for item in stay] if len(stay) < len(held) else None
+
+    def _references(self, entity: EntityType, *, at: str) -> list[str]:
+        """Paths of the references that are part of a key, to any depth: ``others/catalogVersion/catalog``."""
+        found = []
+        for item in entity.navigations.values():
+            if item.unique and not item.many:
+                path = f"{at}/{item.name}"
+                found += [path, *self._references(self._schema.types[item.target], at=path)]
+        return found
+
+    def _named(self, entity: EntityType, held: Mapping[str, Any]) -> dict[str, Any]:
+        """An element as a reference to it: its key, nested where the key is."""
+        name: dict[str, Any] = {item: held[item] for item in entity.key_properties}
+        for item in entity.navigations.values():
+            if item.unique and not item.many and held.get(item.name):
+                name[item.name] = self._named(self._schema.types[item.target], held[item.name])
+        return name
