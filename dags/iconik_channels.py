@@ -28,6 +28,7 @@ dag = sync_dag(
 )
 with dag:
     # Beside the leg: its trouble stops no channel.
-    IconikRetryTranscodesOperator(
+    retry = IconikRetryTranscodesOperator(
         task_id="retry_transcodes", terms={"metadata.commerce_status": ["ready_for_commerce", "published"]}, times=2
     )
+    retry >> dag.get_task("done")
