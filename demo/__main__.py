@@ -16,17 +16,19 @@ from demo.report import Report
 from demo.screen import Screen
 from demo.simulated import Simulated
 from demo.story import tell
-from demo.world import DAGS, World, hold, relative
+from demo.world import World, flow_names, hold, relative
 
 REPORT = PROJECT / "demo" / "report.json"
 SYSTEMS = ("sap_commerce", "salesforce")
+"""Where the flows of the demo read and write."""
 
 
 def options(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m demo",
-        description="Runs two flows on real shop data through Airflow, proves the result, leaves the UI up.",
+        description="Runs the flows between shop and Salesforce on real shop data through Airflow, proves the "
+        "result, leaves the UI up.",
     )
     add = parser.add_argument
     add(
@@ -64,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
 def _main(chosen: argparse.Namespace, *, screen: Screen, children: Children, report: Report) -> int:
     folder = Folder(PROJECT / ".demo").take()
     block = ports.choose(chosen.port_base)
-    screen.line("\n  Commerce Sync: SAP orders become Salesforce accounts that know their purchase history")
+    screen.line("\n  Commerce Sync: a shop and its CRM, kept equal by flows that prove what they did")
     screen.line(f"  scale {chosen.scale}; files in {relative(folder.root, to=PROJECT)}/; Ctrl-C ends everything\n")
     world: World | None = None
     error: DemoError | None = None
@@ -92,14 +94,19 @@ def start(
     """Start simulators and Airflow; gives the running world and the simulators' addresses."""
     with screen.stage("simulators") as stage:
         systems = launch.start_simulators(folder, children, ports=block, scale=report.scale, stage=stage)
-        stage.done(f"SAP Commerce on port {block.simulators}, Salesforce on {block.simulators + 1}")
+        stage.done(
+            f"SAP Commerce, Salesforce, iconik, OpenText IoT on ports {block.simulators} to {block.simulators + 3}"
+        )
     with screen.stage("airflow") as stage:
         airflow, login = launch.start_airflow(folder, children, ports=block, systems=systems, stage=stage)
         report.versions |= airflow.versions()
         stage.done(f"all components healthy, {login.url}")
     with screen.stage("flows") as stage:
-        launch.wait_for_dags(airflow, children, dags=DAGS, look=folder.logs / "airflow.log", stage=stage)
-        stage.done(", ".join(DAGS))
+        flows = flow_names()
+        launch.wait_for_dags(airflow, children, dags=flows, look=folder.logs / "airflow.log", stage=stage)
+        for flow in flows:
+            airflow.unpause(flow)
+        stage.done(f"{len(flows)} between SAP Commerce and Salesforce")
     world = World(
         folder=folder,
         children=children,
@@ -109,6 +116,7 @@ def start(
         login=login,
         crm=Crm(systems["salesforce"]),
         simulated={name: Simulated(systems[name]["url"]) for name in SYSTEMS},
+        flows=flows,
     )
     return world, systems
 
@@ -145,7 +153,7 @@ def show_addresses(screen: Screen, world: World, systems: dict[str, Any]) -> Non
     ]
     screen.table("Look around (SAP Commerce and Salesforce are simulated)", ("what", "address", "sign in"), rows)
     screen.line()
-    screen.line("  Schedules are off in the demo: trigger a flow by hand to see another run. Ctrl-C ends everything.")
+    screen.line("  The clock starts nothing in the demo: trigger salesforce_customers and the others follow.")
 
 
 if __name__ == "__main__":

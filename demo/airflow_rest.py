@@ -11,6 +11,8 @@ from demo import web
 
 COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 RUNNING, ENDED = ("queued", "running"), ("success", "failed")
+NEWEST = 100
+WARM_UP_S = 240.0
 FINISHED_TASK = ("success", "failed", "skipped", "upstream_failed", "removed")
 
 
@@ -33,11 +35,24 @@ class Run:
     state: str
     started: datetime | None
     ended: datetime | None
+    by_assets: bool = False
+    """Whether other flows started it."""
 
     @property
     def seconds(self) -> float | None:
         """From start to end."""
         return (self.ended - self.started).total_seconds() if self.started and self.ended else None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A task that waits for a person's answer."""
+
+    dag: str
+    run_id: str
+    task: str
+    map_index: int
+    subject: str
 
 
 class AirflowRest:
@@ -57,6 +72,13 @@ class AirflowRest:
         except web.HttpError:
             return ["api_server"]
         return [name for name in COMPONENTS if (health.get(name) or {}).get("status") != "healthy"]
+
+    def warm_up(self) -> None:
+        """Have the API for tasks build its versions, which it does at the first call and stands still meanwhile.
+
+        On a busy machine that takes longer than the first task's patience.
+        """
+        web.call("GET", f"{self.url}/execution/health/ping", timeout_s=WARM_UP_S)
 
     def versions(self) -> dict[str, str]:
         """The version Airflow says it has."""
@@ -83,9 +105,31 @@ class AirflowRest:
         """The run as it is now."""
         return _run(self._call("GET", f"/dags/{quote(run.dag)}/dagRuns/{quote(run.run_id)}"))
 
-    def run_ids(self, dag: str) -> set[str]:
-        """Every run of a DAG."""
-        return {run["dag_run_id"] for run in self._call("GET", f"/dags/{quote(dag)}/dagRuns?limit=100")["dag_runs"]}
+    def runs(self) -> list[Run]:
+        """The newest runs of all DAGs, the newest first."""
+        found = self._call("GET", f"/dags/~/dagRuns?limit={NEWEST}&order_by=-run_after")
+        return [_run(item) for item in found["dag_runs"]]
+
+    def starters(self, run: Run) -> list[str]:
+        """DAGs whose success started a run by assets, by name."""
+        path = f"/dags/{quote(run.dag)}/dagRuns/{quote(run.run_id)}/upstreamAssetEvents"
+        return sorted({event["source_dag_id"] for event in self._call("GET", path)["asset_events"]})
+
+    def busy(self) -> list[str]:
+        """Names of the tasks that run now, with their flows."""
+        found = self._call("GET", "/dags/~/dagRuns/~/taskInstances?state=running&limit=20")["task_instances"]
+        return sorted(f"{item['dag_id']}.{item['task_id']}" for item in found)
+
+    def questions(self) -> list[Question]:
+        """What waits for a person's answer."""
+        found = self._call("GET", "/dags/~/dagRuns/~/hitlDetails?response_received=false&limit=50")["hitl_details"]
+        return [_question(item) for item in found]
+
+    def answer(self, question: Question, *, option: str, reason: str) -> None:
+        """Answer as the person this is signed in as."""
+        path = f"/dags/{quote(question.dag)}/dagRuns/{quote(question.run_id)}/taskInstances/{quote(question.task)}"
+        body = {"chosen_options": [option], "params_input": {"reason": reason}}
+        self._call("PATCH", f"{path}/{question.map_index}/hitlDetails", body)
 
     def tasks(self, run: Run) -> list[Task]:
         """Task instances of a run, in the order they started; the ones that did not come last."""
@@ -124,6 +168,18 @@ def _run(item: dict[str, Any]) -> Run:
         state=item["state"],
         started=_moment(item.get("start_date")),
         ended=_moment(item.get("end_date")),
+        by_assets=item.get("run_type") == "asset_triggered",
+    )
+
+
+def _question(item: dict[str, Any]) -> Question:
+    task = item["task_instance"]
+    return Question(
+        dag=task["dag_id"],
+        run_id=task["dag_run_id"],
+        task=task["task_id"],
+        map_index=task["map_index"],
+        subject=item["subject"],
     )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,42 @@ class Balance:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Rows of one leg's run that did not arrive, with the most frequent code among them and an example."""
+
+    leg: str
+    rows: int
+    code: str
+    reason: str
+
+    def report(self) -> dict[str, Any]:
+        """The refusal as report.json shows it."""
+        return asdict(self)
+
+
+def read_refusals(home: Path, balances: Sequence[Balance]) -> list[Refusal]:
+    """What was rejected or quarantined in these runs, one entry per leg that has any."""
+    ledger = _ledger(home)
+    found = []
+    for item in balances:
+        rows = item.counts["quarantined"] + item.counts["rejected"]
+        if not rows:
+            continue
+        mine = [row for row in ledger.rejects(item.leg, limit=NEWEST) if row.last_run == item.run]
+        codes = Counter(row.code or row.reason_class or "unknown" for row in mine)
+        code = codes.most_common(1)[0][0] if codes else "unknown"
+        reason = next((row.reason for row in mine if row.code == code and row.reason), "")
+        found.append(Refusal(leg=item.leg, rows=rows, code=code, reason=reason))
+    return found
+
+
+def _ledger(home: Path) -> Any:
+    from commerce_sync.ledger import Ledger
+
+    return Ledger.open(f"sqlite:///{home / 'ledger.db'}", files=str(home / "batches" / "markers"))
+
+
 def read_balances(home: Path, *, run_id: str) -> list[Balance]:
     """Balances of one DAG run's legs, in the order the legs began; of a cleared run the last attempt.
 
@@ -61,10 +98,7 @@ def read_balances(home: Path, *, run_id: str) -> list[Balance]:
     """
     if not (home / "ledger.db").exists():
         return []
-    from commerce_sync.ledger import Ledger
-
-    ledger = Ledger.open(f"sqlite:///{home / 'ledger.db'}", files=str(home / "batches" / "markers"))
-    found = [run for run in ledger.runs(limit=NEWEST) if run.run == run_id or run.run.startswith(f"{run_id}~")]
+    found = [run for run in _ledger(home).runs(limit=NEWEST) if run.run == run_id or run.run.startswith(f"{run_id}~")]
     last = {run.leg: run for run in sorted(found, key=lambda run: run.started)}
     return [_balance(run) for run in last.values()]
 

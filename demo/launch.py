@@ -35,10 +35,10 @@ class Login:
 
 
 def start_simulators(folder: Folder, children: Children, *, ports: Ports, scale: str, stage: Stage) -> dict[str, Any]:
-    """Start the two systems with the demo's data; gives the line they announce themselves with."""
+    """Start all four systems with the demo's data; gives the line they announce themselves with."""
     ready = folder.simulators / "ready.json"
     command = [sys.executable, "-m", "simulators", "--port-base", str(ports.simulators), "--control"]
-    command += ["--seed", "demo", "--scale", scale, "--only", "sap_commerce,salesforce"]
+    command += ["--seed", "demo", "--scale", scale]
     command += ["--state", str(folder.simulators / "state")]
     children.add(
         Child(
@@ -72,6 +72,7 @@ def start_airflow(
 ) -> tuple[AirflowRest, Login]:
     """Start ``airflow standalone`` and wait until all four components are healthy."""
     login = Login(url=f"http://127.0.0.1:{ports.airflow}", user=settings.USER, password=secrets.token_urlsafe(9))
+    settings.write_policy(folder)
     settings.write_launcher(folder, airflow=str(Path(sys.executable).with_name("airflow")))
     children.add(
         Child(
@@ -93,6 +94,7 @@ def start_airflow(
         look=folder.logs / "airflow.log",
         say=lambda: stage.live("waiting for " + ", ".join(rest.sick_components())),
     )
+    rest.warm_up()
     return rest, login
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from demo.balances import Balance
 from demo.exactness import Exactness
-from demo.flows import Watched
-from demo.simulated import Calls
+
+if TYPE_CHECKING:
+    from demo.cycle import Cycle, Outcome
 
 PACKAGES = (
     "commerce-sync",
@@ -48,8 +47,9 @@ class Report:
     passed: bool = False
     error: str | None = None
     rows_seeded: dict[str, int] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)
     arrived: dict[str, int] = field(default_factory=dict)
-    runs: list[dict[str, Any]] = field(default_factory=list)
+    cycles: list[dict[str, Any]] = field(default_factory=list)
     second_run_writes: int | None = None
     exactness: dict[str, Any] = field(default_factory=dict)
     changes: dict[str, Any] = field(default_factory=dict)
@@ -58,19 +58,17 @@ class Report:
     seconds_per_stage: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=lambda: versions())
 
-    def add_run(self, name: str, watched: Watched, *, balances: Sequence[Balance], calls: dict[str, Calls]) -> None:
-        """Note one DAG run: its seconds, each leg's balance, each system's calls."""
-        self.runs.append(
+    def add_cycle(self, name: str, cycle: Cycle) -> None:
+        """Note what one trigger set off: each flow's seconds and balances, each system's calls."""
+        self.cycles.append(
             {
                 "stage": name,
-                "dag": watched.run.dag,
-                "run_id": watched.run.run_id,
-                "seconds": watched.run.seconds,
-                "seconds_per_task": {task.name: task.seconds for task in watched.tasks},
-                "legs": [balance.report() for balance in balances],
+                "runs": [_run(outcome) for outcome in cycle.outcomes.values()],
+                "approved": [item.subject for item in cycle.answers],
+                "more_runs": len(cycle.more),
                 "calls": {
                     system: {"total": made.total, "writes": made.writes, "by_route": made.by_route}
-                    for system, made in calls.items()
+                    for system, made in cycle.calls.items()
                 },
             }
         )
@@ -110,6 +108,20 @@ class Report:
         draft = path.with_suffix(".json.new")
         draft.write_text(json.dumps(asdict(self), indent=2, default=str) + "\n")
         draft.replace(path)
+
+
+def _run(outcome: Outcome) -> dict[str, Any]:
+    watched = outcome.watched
+    return {
+        "dag": watched.run.dag,
+        "run_id": watched.run.run_id,
+        "state": watched.run.state,
+        "started_by": watched.started_by,
+        "seconds": watched.run.seconds,
+        "seconds_per_task": {task.name: task.seconds for task in watched.tasks},
+        "legs": [balance.report() for balance in outcome.balances],
+        "refused": [refusal.report() for refusal in outcome.refusals],
+    }
 
 
 def versions() -> dict[str, str]:

@@ -14,7 +14,7 @@ WIDTH = 100
 NAME_WIDTH = 17
 NARROWEST = 50
 NUMBER = re.compile(r"[-\d,.]*( %)?$")
-QUIET_S = 15.0
+QUIET_S = 30.0
 """Without a terminal the live line is printed at most this often."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from demo.folder import PROJECT, Folder
+from demo.policy import LOCAL_SETTINGS
 from demo.ports import Ports
 
 USER = "admin"
@@ -54,6 +55,7 @@ def airflow(folder: Folder, *, ports: Ports, password: str, systems: Mapping[str
         "AIRFLOW_HOME": str(folder.airflow),
         "COMMERCE_SYNC_HOME": str(folder.sync),
         "COMMERCE_SYNC_MAPPINGS": str(PROJECT / "include" / "mappings"),
+        "COMMERCE_SYNC_FEEDS": str(PROJECT / "include" / "feeds"),
     }
 
 
@@ -75,9 +77,6 @@ def _core(folder: Folder, *, password: str) -> dict[str, str]:
         "DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",  # else every finished task keeps its slot for up to 5 s
         "LOGGING__NAMESPACE_LEVELS": "great_expectations=WARNING",
-        # No run but the ones the demo triggers: a scheduled one between two stages would take the changes
-        # the next stage is going to prove.
-        "SCHEDULER__USE_JOB_SCHEDULE": "False",
     }
 
 
@@ -102,27 +101,31 @@ def _server(address: str, ports: Ports) -> dict[str, str]:
 
 def connections(systems: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Airflow connections to the simulators, by the name that follows ``AIRFLOW_CONN_``."""
-    shop, crm = systems["sap_commerce"], systems["salesforce"]
+    shop, crm, media, things = (systems[name] for name in ("sap_commerce", "salesforce", "iconik", "opentext_iot"))
+    extra = {"auth": "oauth", "client_id": shop["client_id"], "client_secret": shop["client_secret"]}
+    trusted = {"auth": "oauth", "client_id": shop["occ_client_id"], "client_secret": shop["occ_client_secret"]}
+    sap = {"conn_type": "commerce_sync_sap_commerce", "host": shop["url"]}
+    user = {"login": shop["username"], "password": shop["password"]}
     return {
-        "SAP_COMMERCE_DEFAULT": {
-            "conn_type": "commerce_sync_sap_commerce",
-            "host": shop["url"],
-            "login": shop["username"],
-            "password": shop["password"],
-            "extra": {
-                "auth": "oauth",
-                "client_id": shop["client_id"],
-                "client_secret": shop["client_secret"],
-                "test_service": "CustomerSync",
-            },
-        },
-        "SALESFORCE_DEFAULT": {
-            "conn_type": "commerce_sync_salesforce",
-            "host": crm["url"],
-            "login": crm["client_id"],
-            "password": crm["client_secret"],
-        },
+        "SAP_COMMERCE_DEFAULT": sap | user | {"extra": extra | {"test_service": "CustomerSync"}},
+        "SAP_COMMERCE_OCC": sap | {"extra": trusted},
+        "SALESFORCE_DEFAULT": _connection("salesforce", crm, login="client_id", password="client_secret"),
+        "ICONIK_DEFAULT": _connection("iconik", media, login="app_id", password="auth_token"),
+        "OPENTEXT_IOT_DEFAULT": _connection("opentext_iot", things, login="client_id", password="client_secret"),
     }
+
+
+def _connection(kind: str, system: Mapping[str, str], *, login: str, password: str) -> dict[str, Any]:
+    """A connection of one of our types; ``login`` and ``password`` name what the simulator announces."""
+    names = {"conn_type": f"commerce_sync_{kind}", "host": system["url"]}
+    return names | {"login": system[login], "password": system[password]}
+
+
+def write_policy(folder: Folder) -> None:
+    """Put the demo's cluster policy where Airflow looks for one."""
+    config = folder.airflow / "config"
+    config.mkdir()
+    (config / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
 
 
 def write_launcher(folder: Folder, *, airflow: str) -> None:

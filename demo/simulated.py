@@ -30,10 +30,10 @@ class Calls:
 def is_write(route: str) -> bool:
     """Whether a route such as ``PATCH /services/data/vXX.0/sobjects/{object}/{id}`` changes records.
 
-    $batch of OData counts as reading: the demo's flows only read the shop.
+    $batch of OData counts as one write: the flows read by GET, and send changes in batches.
     """
     method, path = route.split(" ", 1)
-    if method not in WRITING or path.endswith("$batch"):
+    if method not in WRITING:
         return False
     return not (method == "POST" and READING_POSTS.search(path))
 
@@ -56,6 +56,12 @@ class Simulated:
     def count(self, kind: str) -> int:
         """Number of stored records of a type."""
         return int(web.call("GET", web.with_query(f"{self.url}/_sim/records/{kind}", limit=1))["total"])
+
+    def records(self, kind: str, *, limit: int | None = None) -> list[dict[str, Any]]:
+        """Stored records of a type, the oldest first; all of them unless there is a limit."""
+        url = f"{self.url}/_sim/records/{kind}"
+        url = web.with_query(url, limit=limit) if limit else url
+        return list(web.call("GET", url, timeout_s=120)["records"])
 
     def category_names(self) -> dict[str, str]:
         """Names of the shop's categories by code, in the shop's first language."""

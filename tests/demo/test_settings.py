@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 from pathlib import Path
 
 import pytest
+from airflow.sdk import DAG, Asset, AssetAll, AssetOrTimeSchedule, CronDataIntervalTimetable
+from airflow.sdk.definitions.timetables.assets import AssetTriggeredTimetable
+from airflow.sdk.definitions.timetables.simple import NullTimetable
 
 from demo import settings
 from demo.folder import Folder
+from demo.policy import dag_policy
 from demo.ports import Ports
 
 SYSTEM = {"url": "http://127.0.0.1:8080", "client_id": "c", "client_secret": "s", "username": "u", "password": "p"}
-SYSTEMS = {"sap_commerce": SYSTEM, "salesforce": SYSTEM}
+SHOP = SYSTEM | {"occ_client_id": "t", "occ_client_secret": "ts"}
+MEDIA = {"url": "http://127.0.0.1:8082", "app_id": "a", "auth_token": "at"}
+SYSTEMS = {"sap_commerce": SHOP, "salesforce": SYSTEM, "iconik": MEDIA, "opentext_iot": SYSTEM}
 
 
 @pytest.fixture
@@ -42,8 +49,24 @@ def test_airflow_listens_on_loopback_and_is_not_reached_through_a_proxy(env):
     assert "127.0.0.1" in env["NO_PROXY"]
 
 
-def test_only_the_demo_starts_runs(env):
-    assert env["AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"] == "False"
+def test_a_flow_is_started_by_other_flows_but_not_by_the_clock():
+    before = Asset(name="flow a", uri="commerce-sync://flow/a")
+    hourly = CronDataIntervalTimetable("5 * * * *", timezone="UTC")
+    follower = DAG("follower", schedule=AssetOrTimeSchedule(timetable=hourly, assets=[before]))
+    first = DAG("first", schedule=hourly)
+    for dag in (first, follower):
+        dag_policy(dag)
+    assert follower.timetable.asset_condition == AssetAll(before)
+    assert type(follower.timetable) is AssetTriggeredTimetable
+    assert type(first.timetable) is NullTimetable
+
+
+def test_airflow_finds_the_policy(tmp_path):
+    folder = Folder(tmp_path / "d").take()
+    settings.write_policy(folder)
+    found = runpy.run_path(str(folder.airflow / "config" / "airflow_local_settings.py"))
+    assert found["dag_policy"] is dag_policy
+    os.close(folder.lock_fd)
 
 
 def test_the_password_file_is_for_its_owner_only(env):
@@ -57,6 +80,11 @@ def test_connections_name_the_simulators(env):
     assert (crm["conn_type"], crm["host"]) == ("commerce_sync_salesforce", "http://127.0.0.1:8080")
     shop = json.loads(env["AIRFLOW_CONN_SAP_COMMERCE_DEFAULT"])
     assert (shop["conn_type"], shop["login"]) == ("commerce_sync_sap_commerce", "u")
+    trusted = json.loads(env["AIRFLOW_CONN_SAP_COMMERCE_OCC"])
+    assert (trusted["host"], trusted["extra"]["client_id"]) == (SHOP["url"], "t")
+    media = json.loads(env["AIRFLOW_CONN_ICONIK_DEFAULT"])
+    assert (media["conn_type"], media["login"], media["password"]) == ("commerce_sync_iconik", "a", "at")
+    assert json.loads(env["AIRFLOW_CONN_OPENTEXT_IOT_DEFAULT"])["conn_type"] == "commerce_sync_opentext_iot"
 
 
 def test_a_long_path_does_without_the_forkserver_whose_socket_would_not_fit(tmp_path):

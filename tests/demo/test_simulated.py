@@ -19,6 +19,8 @@ BASE = "/services/data/vXX.0"
         f"PATCH {BASE}/composite/sobjects/{{kind}}/{{field}}",
         f"POST {BASE}/jobs/ingest",
         f"PUT {BASE}/jobs/ingest/{{job}}/batches",
+        "POST /odata2webservices/{service}/$batch",
+        "POST /occ/v2/{site}/users",
     ],
 )
 def test_anything_that_can_change_a_record_is_a_write(route):
@@ -34,7 +36,6 @@ def test_anything_that_can_change_a_record_is_a_write(route):
         f"POST {BASE}/jobs/query",
         f"POST {BASE}/composite/sobjects/{{kind}}",
         "GET /odata2webservices/{service}/{set}",
-        "POST /odata2webservices/{service}/$batch",
     ],
 )
 def test_signing_in_and_reading_are_no_writes(route):

@@ -6,16 +6,20 @@ import io
 from copy import deepcopy
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
 
 from demo import story
 from demo.airflow_rest import Run
 from demo.balances import COUNTS, MORE_COUNTS, Balance
+from demo.cycle import Cycle, Outcome
 from demo.flows import Watched
 from demo.oracle import FIELDS, recompute
 from demo.report import Report
 from demo.screen import WIDTH, Screen
 from demo.simulated import Calls
-from demo.world import CUSTOMERS, Outcome, World
+from demo.world import CUSTOMERS, HISTORY, World
 
 DAY = date(2026, 6, 30)
 
@@ -48,6 +52,14 @@ class Shop:
     def count(self, kind):
         return {"Customer": 10}.get(kind, 0)
 
+    def records(self, kind, *, limit=None):
+        if kind == "Customer":
+            buyer = {"itemtype": "B2BCustomer", "uid": "b@example.com", "customerID": "B1"}
+            guest = {"itemtype": "Customer", "uid": "anonymous", "customerID": None}
+            names = [{"uid": f"c{number}@example.com", "customerID": f"C{number}"} for number in range(10)]
+            return [buyer, guest, *({"itemtype": "Customer"} | name for name in names)]
+        return [{"productId": "p1", "price": 3.5, "ug": None}] if kind == "PriceRow" else []
+
     def mutate(self, *, share, seed):
         self.raws[0]["entries"][0]["totalPrice"] = "20.00"
         return {"orders": ["o0"], "accounts": ["C0"], "by_kind": {"edited": 1}}
@@ -63,6 +75,15 @@ class Salesforce:
     def snapshot(self, sobject, *, key):
         return deepcopy(self.held[sobject])
 
+    def count(self, sobject, *, where=""):
+        records = self.held[sobject].values()
+        since = int(where.split("> ")[1]) if ">" in where else -1
+        return sum(record.get("SystemModstamp", 0) > since for record in records)
+
+    def query(self, soql):
+        newest = max((record["SystemModstamp"] for record in self.held[soql.split()[3]].values()), default=None)
+        return [] if newest is None else [{"SystemModstamp": newest}]
+
     def write(self, sobject, key, values):
         self.clock += 1
         record = self.held[sobject].setdefault(key, {"Name": key, "Commerce_Id__c": key, **dict.fromkeys(FIELDS)})
@@ -70,22 +91,27 @@ class Salesforce:
 
 
 class Flows:
-    """Stands for both DAGs; ``wrong(flows, what)`` may spoil something after a run."""
+    """Stands for the flows of a cycle; ``wrong(flows, what)`` may spoil something after a cycle."""
 
     def __init__(self, shop, salesforce, *, wrong):
-        self.shop, self.salesforce, self.wrong, self.ran = shop, salesforce, wrong, 0
+        self.shop, self.salesforce, self.wrong, self.ran, self.shop_writes = shop, salesforce, wrong, 0, 0
 
-    def run_dag(self, world, dag, *, name):
+    def run_cycle(self, world, *, name):
         self.ran += 1
-        before = self.salesforce.clock
-        legs = self._customers() if dag == CUSTOMERS else self._history(world)
+        before, self.shop_writes = self.salesforce.clock, 0
+        legs = {CUSTOMERS: self._customers(), HISTORY: self._history(world)}
         self.wrong(self, name)
-        made = Calls(total=9, by_route={"PATCH /services/data/vXX.0/composite": self.salesforce.clock - before})
-        run = Run(dag, f"{dag}-{self.ran}", "success", datetime.now(UTC), datetime.now(UTC))
+        crm = {"PATCH /services/data/vXX.0/composite": self.salesforce.clock - before}
+        shop = {"POST /odata2webservices/{service}/$batch": self.shop_writes}
+        calls = {"salesforce": Calls(total=9, by_route=crm), "sap_commerce": Calls(total=9, by_route=shop)}
         with world.screen.stage(name) as stage:
             stage.done("done")
         world.report.check(f"{name} balances", passed=True, detail="")
-        return Outcome(Watched(run, ()), tuple(legs), {"salesforce": made})
+        return Cycle({dag: self._outcome(dag, balances) for dag, balances in legs.items()}, calls)
+
+    def _outcome(self, dag, balances):
+        run = Run(dag, f"{dag}-{self.ran}", "success", datetime.now(UTC), datetime.now(UTC))
+        return Outcome(Watched(run, ()), tuple(balances))
 
     def _customers(self):
         known = self.salesforce.held
@@ -113,25 +139,32 @@ def balance(leg, *, sent):
     return Balance(leg, "run", "changes", "green", True, counts, {}, {}, None, DAY)
 
 
-def tell(monkeypatch, *, wrong=lambda flows, name: None):
-    """Tell the story over the stand-ins; gives the report and what was printed."""
-    shop, salesforce, out = Shop(), Salesforce(), io.StringIO()
-    flows = Flows(shop, salesforce, wrong=wrong)
-    report = Report(scale="slice")
-    airflow = type("Airflow", (), {"run_ids": lambda self, dag: set()})()
-    world = World(None, None, Screen(out), report, airflow, None, salesforce, {"sap_commerce": shop})
-    monkeypatch.setattr(story, "run_dag", flows.run_dag)
-    story.tell(world)
-    report.finish(seconds_per_stage={}, error=None)
-    return report, out.getvalue()
+@pytest.fixture
+def tell(monkeypatch, tmp_path):
+    """Tells the story over the stand-ins; gives the report and what was printed."""
+
+    def told(*, wrong=lambda flows, name: None):
+        shop, salesforce, out = Shop(), Salesforce(), io.StringIO()
+        flows = Flows(shop, salesforce, wrong=wrong)
+        report = Report(scale="slice")
+        airflow = type("Airflow", (), {"runs": lambda self: []})()
+        folder = SimpleNamespace(sync=tmp_path)
+        world = World(folder, None, Screen(out), report, airflow, None, salesforce, {"sap_commerce": shop}, ())
+        monkeypatch.setattr(story, "run_cycle", flows.run_cycle)
+        monkeypatch.setattr(story.stamps, "written_objects", lambda: ["Account", "Contact"])
+        story.tell(world)
+        report.finish(seconds_per_stage={}, error=None)
+        return report, out.getvalue()
+
+    return told
 
 
 def failed(report):
     return [check.name for check in report.checks if not check.passed]
 
 
-def test_flows_that_do_everything_right_pass(monkeypatch):
-    report, printed = tell(monkeypatch)
+def test_flows_that_do_everything_right_pass(tell):
+    report, printed = tell()
     assert failed(report) == []
     assert report.passed
     assert report.second_run_writes == 0
@@ -140,59 +173,77 @@ def test_flows_that_do_everything_right_pass(monkeypatch):
     assert max(map(len, printed.splitlines())) <= WIDTH
 
 
-def test_a_flow_that_writes_the_same_again_is_found(monkeypatch):
+def test_a_flow_that_writes_the_same_again_is_found(tell):
     def wrong(flows, name):
-        if name == "purchases again":
+        if name == "second cycle":
             flows.salesforce.write("Account", "C3", {})
 
-    report, _ = tell(monkeypatch, wrong=wrong)
-    assert failed(report) == ["the second run writes nothing"]
+    report, _ = tell(wrong=wrong)
+    assert failed(report) == ["the second cycle writes nothing"]
     assert report.second_run_writes > 0
 
 
-def test_a_contact_that_was_touched_again_is_found(monkeypatch):
+def test_a_flow_that_writes_to_the_shop_again_is_found(tell):
     def wrong(flows, name):
-        if name == "customers again":
-            flows.salesforce.held["Contact"]["C1"]["SystemModstamp"] = "later"
+        flows.shop_writes = int(name == "second cycle")
 
-    report, _ = tell(monkeypatch, wrong=wrong)
-    assert failed(report) == ["the second run writes nothing"]
+    report, _ = tell(wrong=wrong)
+    assert failed(report) == ["the second cycle writes nothing"]
 
 
-def test_a_flow_that_touches_an_account_whose_orders_did_not_change_is_found(monkeypatch):
+def test_an_account_that_is_written_for_nothing_is_found(tell):
+    def wrong(flows, name):
+        if name == "changes":
+            flows.salesforce.write("Account", "C1", {})
+
+    report, _ = tell(wrong=wrong)
+    assert failed(report) == ["only touched accounts changed"]
+    assert report.changes["accounts_written_for_nothing"] == 1
+
+
+def test_a_contact_that_was_touched_again_is_found(tell):
+    def wrong(flows, name):
+        if name == "second cycle":
+            flows.salesforce.held["Contact"]["C1"]["SystemModstamp"] = 10**6
+
+    report, _ = tell(wrong=wrong)
+    assert failed(report) == ["the second cycle writes nothing"]
+
+
+def test_a_flow_that_touches_an_account_whose_orders_did_not_change_is_found(tell):
     def wrong(flows, name):
         if name == "changes":
             flows.salesforce.write("Account", "C3", {})
 
-    report, _ = tell(monkeypatch, wrong=wrong)
+    report, _ = tell(wrong=wrong)
     assert failed(report) == ["only touched accounts changed"]
     assert report.changes["accounts_changed_but_not_touched"] == 1
 
 
-def test_a_flow_that_misses_a_changed_order_is_found(monkeypatch):
+def test_a_flow_that_misses_a_changed_order_is_found(tell):
     def wrong(flows, name):
         if name == "changes":
             flows.salesforce.held["Account"] = deepcopy(flows.kept)
         flows.kept = deepcopy(flows.salesforce.held["Account"])
 
-    report, _ = tell(monkeypatch, wrong=wrong)
+    report, _ = tell(wrong=wrong)
     assert failed(report) == ["recompute all: every figure is exact", "only touched accounts changed"]
 
 
-def test_a_figure_that_is_a_cent_off_is_found(monkeypatch):
+def test_a_figure_that_is_a_cent_off_is_found(tell):
     def wrong(flows, name):
-        if name == "purchases":
+        if name == "first cycle":
             flows.salesforce.held["Account"]["C2"]["Lifetime_Spend__c"] += Decimal("0.01")
 
-    report, _ = tell(monkeypatch, wrong=wrong)
+    report, _ = tell(wrong=wrong)
     assert "recompute: every figure is exact" in failed(report)
     assert report.exactness["max_difference"] == "0.01"
 
 
-def test_a_contact_that_was_said_to_be_delivered_but_is_not_there_is_found(monkeypatch):
+def test_a_contact_that_is_not_there_is_found(tell):
     def wrong(flows, name):
-        if name == "customers":
+        if name == "first cycle":
             del flows.salesforce.held["Contact"]["C5"]
 
-    report, _ = tell(monkeypatch, wrong=wrong)
-    assert "Salesforce holds the contacts that were delivered" in failed(report)
+    report, _ = tell(wrong=wrong)
+    assert "every Contact the shop has is in Salesforce, once" in failed(report)
