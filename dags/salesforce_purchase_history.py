@@ -9,7 +9,7 @@ from the shop's product references. Accounts merged in Salesforce and guests mer
 
 **Normal**: after midnight UTC more accounts change than usual, because recency scores move with the date.
 **Red**: `REQUIRED_FIELD_MISSING` means the account is not in Salesforce yet: run `salesforce_customers` first.
-Quarantined by `every_order_has_a_currency_rate`: deliver the missing rate to the feed; the figures follow by themselves.
+Quarantined by `every_order_has_a_currency_rate`: deliver the missing rate to the feed; the figures follow.
 **Backfill**: reads the orders changed in its interval; it never moves the high water back.
 """
 

@@ -10,8 +10,8 @@ from simulators.salesforce.call import Answer, Call, Route
 from simulators.salesforce.duplicates import Duplicates, check_duplicates
 from simulators.salesforce.errors import ApiError, RowError, not_found
 from simulators.salesforce.payload import Record, attributes_of, json_batch, upsert_key
-from simulators.salesforce.schema import Field, SObject
 from simulators.salesforce.records import record_of
+from simulators.salesforce.schema import Field, SObject
 from simulators.salesforce.sobjects import item_of
 from simulators.salesforce.work import Batch
 

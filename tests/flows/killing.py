@@ -61,7 +61,9 @@ def assert_survives(
             deaths += sum(_kill(hurt, mapping.leg, number, point) for point in boundaries(mapping.leg)[number::ROUNDS])
             hurt(dag_id, leg=mapping.leg, run_id=f"round-{number}")
             assert hurt.errors == {}
-    assert deaths >= 2 * len(legs_of(dag_id)), "hardly any kill hit its mark: let `edit` give every leg something to send"
+    assert deaths >= 2 * len(legs_of(dag_id)), (
+        "hardly any kill hit its mark: let `edit` give every leg something to send"
+    )
     assert look() == expected
 
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 import requests
+import schemathesis
 import yaml
 from hypothesis import HealthCheck, Phase, given, settings
 from own_simulators import own_simulators, sides
-
-import schemathesis
 
 FOLDER = Path(__file__).parent / "openapi"
 EXAMPLES = 20  # of every call; the whole file is to take half a minute
