@@ -26,7 +26,7 @@ from commerce_sync.errors import ConfigurationError, SyncError
 from commerce_sync.mapping import Field, Source, Target
 from commerce_sync.systems.jobs import Loaded
 from commerce_sync.systems.rest import Auth, Basic, Call, ClientCredentials, RestSession
-from commerce_sync.systems.sap_commerce import loader, media_store, members, present, target_check, windows
+from commerce_sync.systems.sap_commerce import carts, loader, media_store, members, present, target_check, windows
 from commerce_sync.systems.sap_commerce.client import BASE_PATH, TOKEN_PATH, SapCommerceClient
 from commerce_sync.systems.sap_commerce.media_folder import HotFolder, hot_folder
 from commerce_sync.systems.sap_commerce.media_options import (
@@ -123,8 +123,8 @@ class SapCommerceHook(HttpHook):
         into: BatchWriter,
         wait_s: float,
     ) -> Loaded:
-        """Write changes and an outcome per row, see ``loader.load``; memberships in groups, see ``members.load``; media
-        with their bytes, see ``media_store.load``.
+        """Write changes and an outcome per row, see ``loader.load``; memberships in groups, see ``members.load``; saved
+        carts, see ``carts.load``; media with their bytes, see ``media_store.load``.
 
         jobs, wait_s: not used, no job runs on at the far side once a request is answered.
         """
@@ -133,6 +133,9 @@ class SapCommerceHook(HttpHook):
             if is_membership(target):
                 async with self.client("") as client:
                     return await members.load(client, target, fields, changes, into=into)
+            if carts.is_cart(target):
+                async with self.client("") as client:
+                    return await carts.load(client, target, fields, changes, into=into)
             if is_media_store(target):
                 async with self._hot_folder(target) as folder:
                     return await media_store.load(self._store(target, folder), target, fields, changes, into=into)
@@ -153,6 +156,9 @@ class SapCommerceHook(HttpHook):
             if is_membership(target):
                 async with self.client("") as client:
                     return await members.current(client, target, fields, keys)
+            if carts.is_cart(target):
+                async with self.client("") as client:
+                    return await carts.current(client, target, fields, keys)
             options = loader.LoadOptions.of(plain(target))
             async with self.client(options.service, language=options.accept_language) as client:
                 return await present.current(client, plain(target), plain_fields(fields), keys, types=types)
@@ -166,6 +172,10 @@ class SapCommerceHook(HttpHook):
             if is_membership(target):
                 async with self.client("") as client:
                     return await members.problems(client, target, fields)
+            if carts.is_cart(target):
+                carts.check_fields(fields)
+                carts.CartOptions.of(target)
+                return []
             if is_media_store(target):
                 MediaOptions.of(target)
                 check_fields(fields)
