@@ -86,8 +86,8 @@ def check_source(profile: Profile, source: Source) -> None:
             f"source {source.name!r}: entity_set {source.entity_set!r} is not known; there are: {', '.join(sets)}"
         )
     select_list(source)
-    updated = ["updated"] if "updated_since" in profile.device.filters else []
-    clocks: dict[str, list[str]] = {"events": [profile.events.window], "devices": updated, "templates": []}
+    # A gateway that cannot be asked for changed devices gives them all: what changed, and more.
+    clocks: dict[str, list[str]] = {"events": [profile.events.window], "devices": ["updated"], "templates": []}
     legal = clocks[source.entity_set]
     if source.modified is not None and source.modified not in legal:
         raise ConfigurationError(

@@ -40,7 +40,8 @@ async def read_devices(
     client: IotClient, source: Source, options: ReadOptions, con: duckdb.DuckDBPyConnection,
     since: datetime | None, into: BatchWriter,
 ) -> Extracted:  # fmt: skip
-    query = await _device_query(client, options, since if source.modified else None)
+    asks = source.modified is not None and "updated_since" in client.profile.device.filters
+    query = await _device_query(client, options, since if asks else None)
     templates = await client.names("device_template")
     parts = Parts(into, key=source.key, part_rows=options.part_rows)
     newest: datetime | None = None
