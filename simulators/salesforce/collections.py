@@ -85,8 +85,9 @@ def _type_of(record: Record) -> str:
 
 def _write(call: Call, item: SObject, records: list[Record], *, operation: str, key: Field | None) -> list[Result]:
     batch = json_batch(item, records, operation=operation, schema=call.org.schema, key=key)
-    if operation == "insert":
-        for row, record in enumerate(records):
+    known = _known(call, item, records, key) if operation == "upsert" and key else set()
+    for row, record in enumerate(records) if operation in ("insert", "upsert") else ():
+        if key is None or record.get(key.name) not in known:
             _note_duplicates(call, batch, row=row, record=record)
     outcome = call.org.writer.write(batch)
     results: list[Result] = []
@@ -100,11 +101,16 @@ def _write(call: Call, item: SObject, records: list[Record], *, operation: str, 
     return results
 
 
+def _known(call: Call, item: SObject, records: list[Record], key: Field) -> set[Any]:
+    """External ids whose records are there: they are updated, and no duplicate rule asks about them."""
+    return {value for value, _ in call.org.store.pairs(item, key, [record.get(key.name) for record in records])}
+
+
 def _note_duplicates(call: Call, batch: Batch, *, row: int, record: Record) -> None:
     try:
         check_duplicates(call, batch.item, record)
     except Duplicates as found:
-        batch.errors.setdefault(row, RowError(found.code, found.message))
+        batch.errors.setdefault(row, RowError(found.code, found.message, duplicates=found.result))
 
 
 class _AllOrNone:

@@ -13,12 +13,14 @@ class RowError(NamedTuple):
     code: str
     message: str
     fields: tuple[str, ...] = ()
+    duplicates: dict[str, Any] | None = None
 
     def rest(self) -> dict[str, Any]:
         return {"message": self.message, "errorCode": self.code, "fields": list(self.fields)}
 
     def collection(self) -> dict[str, Any]:
-        return {"statusCode": self.code, "message": self.message, "fields": list(self.fields)}
+        found = {"duplicateResult": self.duplicates} if self.duplicates else {}
+        return {"statusCode": self.code, "message": self.message, "fields": list(self.fields)} | found
 
     def bulk(self) -> str:
         """``CODE:message:FIELD,FIELD --``, the text of sf__Error; no fields leave ``CODE:message:--``."""

@@ -6,7 +6,8 @@ import pytest
 
 from flows.walking import BUYERS, CONTACTS, HOUSEHOLDS, UNITS, Org, Shop, Walk
 
-TYPED_IN = "+49 171 555"
+CHOSEN = "Prof."
+"""What sales chose."""
 
 by_either = pytest.mark.parametrize("bulk_from", [1, 2000], ids=["bulk", "collections"])
 
@@ -19,17 +20,21 @@ def contacts(walk: Walk, shop: Shop, bulk_from: int) -> None:
 
 
 @by_either
-def test_a_phone_that_becomes_null_is_left_and_a_street_is_cleared(
+def test_a_salutation_that_becomes_null_is_left_and_a_street_is_cleared(
     walk: Walk, shop: Shop, org: Org, bulk_from: int
 ) -> None:
+    shop.far.put("Title", [{"code": "mr"}])
     contacts(walk, shop, bulk_from)
+    shop.change(1, title="mr")
+    walk.leg(CONTACTS)
     assert bool(org.jobs()) == (bulk_from == 1)
-    org.far.patch("Contact", org.contacts["C0001"]["Id"], Phone=TYPED_IN)
-    shop.change(1, address={"phone1": None, "streetname": None, "streetnumber": None, "town": None})
+    assert org.contacts["C0001"]["Salutation"] == "Mr."
+    org.far.patch("Contact", org.contacts["C0001"]["Id"], Salutation=CHOSEN)
+    shop.change(1, title=None, address={"phone1": None, "streetname": None, "streetnumber": None, "town": None})
     assert walk.leg(CONTACTS).modified == 1
     changed, other = org.contacts["C0001"], org.contacts["C0002"]
-    assert changed["Phone"] == TYPED_IN
-    assert (changed["MailingStreet"], changed["MailingCity"]) == (None, None)
+    assert changed["Salutation"] == CHOSEN
+    assert (changed["Phone"], changed["MailingStreet"], changed["MailingCity"]) == (None, None, None)
     assert (changed["MailingPostalCode"], changed["LastName"]) == ("10115", "Lovelace1")
     assert (other["Phone"], other["MailingStreet"]) == ("030 1234567", "Mill Lane 1")
 

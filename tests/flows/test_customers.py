@@ -7,7 +7,13 @@ from datetime import UTC, datetime, timedelta
 from commerce_sync.mapping import Mapping
 from flows.walking import BUYERS, CONTACTS, CUSTOMERS, HOUSEHOLDS, UNITS, Org, Shop, Walk, legs_of
 
-LEGS = {UNITS, HOUSEHOLDS, BUYERS, CONTACTS}
+OUT = {UNITS, HOUSEHOLDS, BUYERS, CONTACTS}
+"""Legs from the shop to Salesforce that make accounts and contacts."""
+LEGS = OUT | {
+    "merged_accounts_to_links", "merged_contacts_to_links", "accounts_to_units", "accounts_to_addresses",
+    "contacts_to_customers", "contacts_to_b2b_customers", "contacts_to_addresses", "carts_to_accounts",
+    "activity_to_contacts",
+}  # fmt: skip
 
 
 def a_town(shop: Shop) -> None:
@@ -37,8 +43,8 @@ def test_a_shop_comes_into_an_empty_org(walk: Walk, shop: Shop, org: Org) -> Non
     a_town(shop)
     runs = walk(CUSTOMERS)
     assert walk.errors == {}
-    assert {leg: (run.delivered, run.created) for leg, run in runs.items()} == {
-        UNITS: (2, 2), HOUSEHOLDS: (4, 4), BUYERS: (3, 3), CONTACTS: (4, 4)}  # fmt: skip
+    assert {leg: (run.delivered, run.created) for leg, run in runs.items() if run.sent} == {
+        UNITS: (2, 2), HOUSEHOLDS: (4, 4), BUYERS: (3, 3), CONTACTS: (4, 4)}, "the others have nothing to say yet"  # fmt: skip
     assert set(org.accounts) == {"acme", "zeta", "C0001", "C0002", "C0003", "C0004"}
     account, contact = org.accounts["C0001"], org.contacts["C0001"]
     assert (account["Name"], account["BillingCity"]) == ("Ada Lovelace1 (household)", "Berlin")
@@ -60,8 +66,8 @@ def test_only_what_changed_is_written(walk: Walk, shop: Shop, org: Org) -> None:
     shop.customers(9)
     shop.far.patch("B2BUnit", "zeta", name="Zeta Inc", modifiedtime=shop.tick())
     runs = walk(CUSTOMERS)
-    assert {leg: (run.new, run.modified) for leg, run in runs.items()} == {
-        UNITS: (0, 1), HOUSEHOLDS: (1, 1), BUYERS: (0, 0), CONTACTS: (1, 1)}  # fmt: skip
+    assert {leg: (run.new, run.modified) for leg, run in runs.items() if run.sent} == {
+        UNITS: (0, 1), HOUSEHOLDS: (1, 1), CONTACTS: (1, 1)}  # fmt: skip
     assert org.contacts["C0002"]["LastName"] == "Hopper"
     assert org.accounts["C0002"]["Name"] == "Grace Hopper (household)"
     assert org.accounts["zeta"]["Name"] == "Zeta Inc"
@@ -102,6 +108,6 @@ def test_customers_without_an_id_are_left_out_and_counted(walk: Walk, shop: Shop
     assert (run.read, run.extracted, run.filtered, run.sent) == (3, 3, 2, 1)
 
 
-def test_the_flow_has_the_four_legs_of_its_docstring() -> None:
+def test_the_flow_has_the_legs_of_its_docstring() -> None:
     found: tuple[Mapping, ...] = legs_of(CUSTOMERS)
     assert {mapping.leg for mapping in found} == LEGS

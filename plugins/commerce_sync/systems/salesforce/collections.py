@@ -112,6 +112,17 @@ def _row(match: str, result: dict[str, Any]) -> RowResult:
         False,
         id=result.get("id"),
         code=error.get("statusCode"),
-        reason=error.get("message"),
+        reason=_reason(error),
         fields=",".join(error.get("fields") or ()) or None,
     )
+
+
+def _reason(error: dict[str, Any]) -> str | None:
+    """The org's sentence; a duplicate rule's, which names nobody, with the ids of the records it means.
+
+    Source: answers seen in public repositories: errors[].duplicateResult.matchResults[].matchRecords[].record.Id.
+    """
+    found = (error.get("duplicateResult") or {}).get("matchResults") or ()
+    records = [match.get("record") or {} for result in found for match in result.get("matchRecords") or ()]
+    ids = ", ".join(dict.fromkeys(str(record["Id"]) for record in records if record.get("Id")))
+    return f"{error.get('message')} (there already: {ids})" if ids else error.get("message")
