@@ -87,7 +87,7 @@ def _write(call: Call, item: SObject, records: list[Record], *, operation: str, 
     batch = json_batch(item, records, operation=operation, schema=call.org.schema, key=key)
     known = _known(call, item, records, key) if operation == "upsert" and key else set()
     for row, record in enumerate(records) if operation in ("insert", "upsert") else ():
-        if key is None or record.get(key.name) not in known:
+        if key is None or str(record.get(key.name)) not in known:
             _note_duplicates(call, batch, row=row, record=record)
     outcome = call.org.writer.write(batch)
     results: list[Result] = []
@@ -101,9 +101,10 @@ def _write(call: Call, item: SObject, records: list[Record], *, operation: str, 
     return results
 
 
-def _known(call: Call, item: SObject, records: list[Record], key: Field) -> set[Any]:
+def _known(call: Call, item: SObject, records: list[Record], key: Field) -> set[str]:
     """External ids whose records are there: they are updated, and no duplicate rule asks about them."""
-    return {value for value, _ in call.org.store.pairs(item, key, [record.get(key.name) for record in records])}
+    given = [value for record in records if isinstance(value := record.get(key.name), str | int | float)]
+    return {str(value) for value, _ in call.org.store.pairs(item, key, given)}
 
 
 def _note_duplicates(call: Call, batch: Batch, *, row: int, record: Record) -> None:
