@@ -110,3 +110,10 @@ def test_airflow_does_not_execute_the_package_under_bare_file_names():
 def test_dags_import_only_from_the_flow_floor():
     for path in (ROOT / "dags").glob("*.py"):
         assert {target[0] for target in imported(path)} <= {"flow", "steps", "systems"}, path
+
+
+def test_no_two_files_of_tests_share_a_name():
+    """Tests have no packages, so pytest imports each file by its bare name: a second one of that name stops the run."""
+    ours = [path for path in (ROOT / "tests").rglob("*.py") if "node_modules" not in path.parts]
+    names = [path.name for path in ours if path.name != "conftest.py"]
+    assert not {name for name in names if names.count(name) > 1}

@@ -8,7 +8,7 @@ import pytest
 
 from commerce_sync.errors import ConfigurationError, RejectedError, RetryableError
 from commerce_sync.provider import get_provider_info
-from commerce_sync.systems.iconik import library, media, metadata, services
+from commerce_sync.systems.iconik import catalogue, media, metadata, services
 from commerce_sync.systems.iconik.reasons import classify, complaints
 
 
@@ -27,7 +27,7 @@ def test_every_style_of_paging_gives_each_object_once(domain: Any, count: int, p
 
     async def read(client: Any) -> list[int]:
         proxies = await client.by_last_id(media.path_of(key, "proxies"), per_page=per_page)
-        history = await client.listed(library.path_of("assets", key, "history"), per_page=per_page)
+        history = await client.listed(catalogue.path_of("assets", key, "history"), per_page=per_page)
         criteria = {"doc_types": ["collections"], "sort": [{"name": "date_created"}, {"name": "id"}]}
         found = [row async for page in client.search(criteria, per_page=per_page) for row in page.objects]
         return [len({row["id"] for row in rows}) if len(rows) == count else -1 for rows in (proxies, history, found)]
@@ -116,15 +116,15 @@ def test_reviews_are_asked_for_and_decided(domain: Any) -> None:
     key = domain.asset()
 
     async def review(client: Any) -> list[str]:
-        states = [(await library.approval(client, "assets", key))["status"]]
+        states = [(await catalogue.approval(client, "assets", key))["status"]]
         mine = (await services.me(client))["id"]
-        await library.request_approval(client, "assets", key, users=[mine])
-        states.append((await library.approval(client, "assets", key))["status"])
-        await library.decide(client, "assets", key, "APPROVED")
-        states.append((await library.approval(client, "assets", key))["status"])
-        states.append((await library.decisions(client, "assets", key))[0]["status"])
-        await library.add_version(client, key)
-        states.append((await library.approval(client, "assets", key))["status"])
+        await catalogue.request_approval(client, "assets", key, users=[mine])
+        states.append((await catalogue.approval(client, "assets", key))["status"])
+        await catalogue.decide(client, "assets", key, "APPROVED")
+        states.append((await catalogue.approval(client, "assets", key))["status"])
+        states.append((await catalogue.decisions(client, "assets", key))[0]["status"])
+        await catalogue.add_version(client, key)
+        states.append((await catalogue.approval(client, "assets", key))["status"])
         return states
 
     assert domain.with_client(review) == ["N/A", "REQUESTED", "APPROVED", "APPROVED", "N/A"]
@@ -134,11 +134,11 @@ def test_deleted_objects_can_be_taken_back(domain: Any) -> None:
     key = domain.asset()
 
     async def there_and_back(client: Any) -> list[Any]:
-        first = await library.delete(client, "assets", key)
-        gone = (await library.read(client, "assets", key))["status"]
-        await library.restore(client, "assets", key)
-        missing = await library.delete(client, "assets", "00000000-0000-1000-8000-000000000000")
-        return [first, gone, (await library.read(client, "assets", key))["status"], missing]
+        first = await catalogue.delete(client, "assets", key)
+        gone = (await catalogue.read(client, "assets", key))["status"]
+        await catalogue.restore(client, "assets", key)
+        missing = await catalogue.delete(client, "assets", "00000000-0000-1000-8000-000000000000")
+        return [first, gone, (await catalogue.read(client, "assets", key))["status"], missing]
 
     assert domain.with_client(there_and_back) == [True, "DELETED", "ACTIVE", False]
 
@@ -150,10 +150,10 @@ def test_the_latest_version_is_found_in_any_order() -> None:
         {"id": "c", "version_number": 3, "status": "DELETED"},
     ]
     for listed in (versions, versions[::-1]):
-        assert library.latest_version({"versions": listed})["id"] == "b"
+        assert catalogue.latest_version({"versions": listed})["id"] == "b"
     undated = [{"id": "old", "date_created": "2021"}, {"id": "new", "date_created": "2022"}]
-    assert library.latest_version({"versions": undated})["id"] == "new"
-    assert library.latest_version({"versions": []}) is None
+    assert catalogue.latest_version({"versions": undated})["id"] == "new"
+    assert catalogue.latest_version({"versions": []}) is None
 
 
 def test_a_view_is_found_by_name_or_id_and_two_of_a_name_are_told(domain: Any) -> None:
@@ -195,14 +195,14 @@ def test_comments_and_jobs_of_one_s_own_are_shown_on_the_asset(domain: Any) -> N
     key = domain.asset()
 
     async def work(client: Any) -> list[Any]:
-        await library.add_segment(client, key, {"segment_type": "COMMENT", "segment_text": "Too dark"})
+        await catalogue.add_segment(client, key, {"segment_type": "COMMENT", "segment_text": "Too dark"})
         job = await media.start_job(
             client,
             {"title": "Publish", "type": "CUSTOM", "status": "STARTED", "object_type": "assets", "object_id": key},
         )
         await media.change_job(client, job["id"], {"status": "FINISHED", "progress": 100})
         states = [one["status"] for one in await media.jobs_of(client, key, type="CUSTOM")]
-        return [[one["segment_text"] for one in await library.segments(client, key)], states]
+        return [[one["segment_text"] for one in await catalogue.segments(client, key)], states]
 
     assert domain.with_client(work) == [["Too dark"], ["FINISHED"]]
 
@@ -273,10 +273,10 @@ def test_contents_and_running_jobs_are_seen_and_stopped(domain: Any) -> None:
     domain.far.options(job_duration_s=3600)
 
     async def work(client: Any) -> list[Any]:
-        held = [row["id"] for row in await library.contents(client, package, object_types="assets")]
-        version = library.latest_version(await library.read(client, "assets", key))["id"]
+        held = [row["id"] for row in await catalogue.contents(client, package, object_types="assets")]
+        version = catalogue.latest_version(await catalogue.read(client, "assets", key))["id"]
         job = await media.transcode(client, key, version)
         await media.steer_jobs(client, [job], "ABORT")
-        return [held, (await media.job(client, job))["status"], await library.holders(client, "assets", key)]
+        return [held, (await media.job(client, job))["status"], await catalogue.holders(client, "assets", key)]
 
     assert domain.with_client(work) == [[key], "ABORTED", [package]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from commerce_sync.systems.iconik import library, metadata
+from commerce_sync.systems.iconik import catalogue, metadata
 from commerce_sync.systems.iconik.client import IconikClient, Row
 from commerce_sync.systems.iconik.metadata import View
 from commerce_sync.systems.iconik.reasons import NOT_FOUND, IconikRefusal
@@ -42,7 +42,7 @@ def passes(fields: Row) -> list[dict[str, tuple[str, Any]]]:
 
 
 async def allowed(
-    client: IconikClient, kind: library.Kind, stored: Row, values: Row, *, options: WriteOptions, view: View | None
+    client: IconikClient, kind: catalogue.Kind, stored: Row, values: Row, *, options: WriteOptions, view: View | None
 ) -> Row:
     """The values of a row that may be written on an object that is there already."""
     kept = {name: value for name, value in values.items() if name not in options.at_creation}
@@ -65,10 +65,10 @@ def _present(stored: Row, held: dict[str, list[Any]], name: str) -> str:
     return str(listed[0]) if listed else NOTHING
 
 
-async def refuse_gone(client: IconikClient, kind: library.Kind, key: str) -> None:
+async def refuse_gone(client: IconikClient, kind: catalogue.Kind, key: str) -> None:
     """Raises IconikRefusal when the object is deleted, or was never there: metadata of a deleted one can be written."""
-    found = await library.read(client, kind, key)
-    if found is None or found.get("status") == library.DELETED:
+    found = await catalogue.read(client, kind, key)
+    if found is None or found.get("status") == catalogue.DELETED:
         what = "is deleted" if found else "is not"
         raise IconikRefusal(
             f"{kind.removesuffix('s')} {key} {what} in iconik, but something still speaks of it",

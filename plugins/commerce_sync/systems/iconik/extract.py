@@ -19,7 +19,7 @@ import pyarrow as pa
 from commerce_sync.batches import BatchWriter
 from commerce_sync.errors import ConfigurationError, RetryableError
 from commerce_sync.mapping import Source
-from commerce_sync.systems.iconik import columns, library, metadata
+from commerce_sync.systems.iconik import catalogue, columns, metadata
 from commerce_sync.systems.iconik.client import IconikClient, Page, Row
 from commerce_sync.systems.iconik.parts import Parts
 from commerce_sync.systems.iconik.sources import COMPUTED, NOT_INDEXED, Reading
@@ -158,7 +158,7 @@ class _Run:
             if settled is not None and _modified(row) < settled:
                 return await self._parts.complete(row, direct=self._always)
             self.facts["direct"] += 1
-            found = await library.read(self._client, self._reading.kind, row["id"])
+            found = await catalogue.read(self._client, self._reading.kind, row["id"])
             if found is None or found.get("status") not in self._reading.options.statuses:
                 return None
             # What only the index knows (media_type, duration_milliseconds) stays. Collections answer empty metadata.

@@ -20,7 +20,8 @@ from airflow.providers.http.hooks.http import HttpHook
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import ConfigurationError, SyncError
 from commerce_sync.mapping import Field, Source, Target
-from commerce_sync.systems.iconik import download, extract, library, loader, media, metadata, present, services
+from commerce_sync.systems.addresses import base_url
+from commerce_sync.systems.iconik import catalogue, download, extract, loader, media, metadata, present, services
 from commerce_sync.systems.iconik.client import IconikClient, Row, credentials
 from commerce_sync.systems.iconik.reasons import classify
 from commerce_sync.systems.iconik.sources import Reading
@@ -96,11 +97,7 @@ class IconikHook(HttpHook):
     def _host(self, connection: Connection) -> str:
         if not connection.host:
             return DEFAULT_HOST
-        self._set_base_url(connection)
-        address = self.base_url.rstrip("/").removesuffix("/API")
-        if not connection.schema and "://" not in connection.host:
-            return address.replace("http://", "https://", 1)
-        return address
+        return base_url(self, connection, wanted="https://app.iconik.io").removesuffix("/API")
 
     @property
     def view(self) -> str | None:
@@ -180,7 +177,7 @@ class IconikHook(HttpHook):
 
             async def is_there(key: str) -> bool:
                 async with slots:
-                    found = await library.read(client, reading.kind, key)
+                    found = await catalogue.read(client, reading.kind, key)
                     return found is not None and found.get("status") in reading.options.statuses
 
             wanted = list(dict.fromkeys(keys))

@@ -12,7 +12,7 @@ from typing import Any
 
 from commerce_sync.mapping import Target
 from commerce_sync.systems.answers import UnknownOutcomeError
-from commerce_sync.systems.iconik import library
+from commerce_sync.systems.iconik import catalogue
 from commerce_sync.systems.iconik.client import IconikClient
 from commerce_sync.systems.iconik.targets import NEEDED, Change, Done, WriteOptions, incomplete, without_target
 
@@ -64,20 +64,20 @@ class LinkWriter:
 
     async def _add(self, first: str, second: Any, third: str) -> None:
         if self._object == "relations":
-            await library.relate(self._client, first, second, third)
+            await catalogue.relate(self._client, first, second, third)
         else:
-            await library.put_into(self._client, first, second, third)
+            await catalogue.put_into(self._client, first, second, third)
 
     async def _take(self, first: str, second: Any, third: str) -> None:
         if self._object == "relations":
-            await library.unrelate(self._client, first, second, third)
+            await catalogue.unrelate(self._client, first, second, third)
         else:
-            await library.take_out(self._client, first, second, third)
+            await catalogue.take_out(self._client, first, second, third)
 
     async def _is_there(self, first: str, second: Any, third: str) -> bool:
         if self._object == "relations":
-            return third in await library.related(self._client, first, second)
-        return first in (await library.holders(self._client, second, third) or [])
+            return third in await catalogue.related(self._client, first, second)
+        return first in (await catalogue.holders(self._client, second, third) or [])
 
 
 class HistoryWriter:
@@ -110,15 +110,15 @@ async def note_once(client: IconikClient, change: Change, *, asset_id: str, text
     if known := await _find(client, asset_id, reference):
         return Done(known, created=False)
     try:
-        made = await library.add_history(client, asset_id, f"{text} [{reference}]")
+        made = await catalogue.add_history(client, asset_id, f"{text} [{reference}]")
     except UnknownOutcomeError:
         known = await _find(client, asset_id, reference)
-        made = {"id": known} if known else await library.add_history(client, asset_id, f"{text} [{reference}]")
+        made = {"id": known} if known else await catalogue.add_history(client, asset_id, f"{text} [{reference}]")
     return Done(made["id"], created=True)
 
 
 async def _find(client: IconikClient, asset_id: str, reference: str) -> str | None:
-    rows = await library.history(client, asset_id, operation_type="CUSTOM")
+    rows = await catalogue.history(client, asset_id, operation_type="CUSTOM")
     return next((row["id"] for row in rows if reference in (row.get("operation_description") or "")), None)
 
 

@@ -12,8 +12,8 @@ from decimal import Decimal
 from typing import Any
 
 from commerce_sync.errors import ConfigurationError
+from commerce_sync.systems.iconik.catalogue import Kind
 from commerce_sync.systems.iconik.client import IconikClient, Row, is_id
-from commerce_sync.systems.iconik.library import Kind
 
 SEPARATOR = "__separator__"
 NUMBERS = {"integer", "float"}

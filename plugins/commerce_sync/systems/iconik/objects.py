@@ -11,7 +11,7 @@ from typing import Any
 
 from commerce_sync.mapping import Field, Target
 from commerce_sync.systems.answers import UnknownOutcomeError
-from commerce_sync.systems.iconik import careful, library, metadata
+from commerce_sync.systems.iconik import careful, catalogue, metadata
 from commerce_sync.systems.iconik.client import IconikClient, Row
 from commerce_sync.systems.iconik.links import note_once
 from commerce_sync.systems.iconik.metadata import View
@@ -67,7 +67,7 @@ class ObjectWriter:
         value = str(change.values[self._by])
         async with self._finder.lock(value):
             key = change.target_id or self._finder.id_of(value)
-            found = await library.read(self._client, self._kind, key) if key else None
+            found = await catalogue.read(self._client, self._kind, key) if key else None
             if found is None and change.target_id:
                 found = await self._again(value)
             if found is not None:
@@ -78,7 +78,7 @@ class ObjectWriter:
             return await self._write(made, change.values, created=True)
 
     async def _existing(self, key: Any) -> Row:
-        found = await library.read(self._client, self._kind, str(key)) if key else None
+        found = await catalogue.read(self._client, self._kind, str(key)) if key else None
         if found is None:
             raise absent(self._kind.removesuffix("s"), key)
         self._refuse_deleted(found)
@@ -88,10 +88,10 @@ class ObjectWriter:
         """What the ledger knew was purged; somebody may have made it anew."""
         await self._finder.learn([value], patient=True)
         key = self._finder.id_of(value)
-        return await library.read(self._client, self._kind, key) if key else None
+        return await catalogue.read(self._client, self._kind, key) if key else None
 
     def _refuse_deleted(self, found: Row) -> None:
-        if found.get("status") == library.DELETED:
+        if found.get("status") == catalogue.DELETED:
             raise IconikRefusal(
                 f"{self._kind.removesuffix('s')} {found['id']} was deleted in iconik; restore it there, or purge it to "
                 "have a new one made",
@@ -106,7 +106,7 @@ class ObjectWriter:
             self._finder.forget(value)
             await self._finder.learn([value], patient=True)
             key = self._finder.id_of(value)
-            found = await library.read(self._client, self._kind, key) if key else None
+            found = await catalogue.read(self._client, self._kind, key) if key else None
             return found or await self._post(values)
 
     async def _post(self, values: Row) -> Row:
@@ -115,7 +115,7 @@ class ObjectWriter:
         if self._kind == "assets":
             body = {"type": self._options.type} | body
             params = {"assign_to_collection": "true"} if body.get("collection_id") else {}
-        return await library.create(self._client, self._kind, body, **params)
+        return await catalogue.create(self._client, self._kind, body, **params)
 
     async def _write(self, stored: Row, values: Row, *, created: bool) -> Done:
         if not created:
@@ -128,7 +128,7 @@ class ObjectWriter:
             if name not in ONLY_AT_CREATION and stored.get(name) != item
         }
         if differing:
-            await library.change(self._client, self._kind, stored["id"], differing)
+            await catalogue.change(self._client, self._kind, stored["id"], differing)
         fields = {name.removeprefix(METADATA): item for name, item in values.items() if name.startswith(METADATA)}
         if fields and self._view:
             await write_values(self._client, self._kind, stored["id"], self._view, fields, self._options)
@@ -144,10 +144,10 @@ class ObjectWriter:
         if change.target_id is None:
             raise without_target(change)
         if self._clearing is None:
-            await library.delete(self._client, self._kind, change.target_id)
+            await catalogue.delete(self._client, self._kind, change.target_id)
             return Done(change.target_id)
-        found = await library.read(self._client, self._kind, change.target_id)
-        if found is not None and found.get("status") != library.DELETED:
+        found = await catalogue.read(self._client, self._kind, change.target_id)
+        if found is not None and found.get("status") != catalogue.DELETED:
             await self._write(found, self._clearing, created=False)
         return Done(change.target_id)
 
@@ -199,13 +199,13 @@ class MetadataWriter:
             return Done(change.target_id, code="ignored")
         if change.target_id is None:
             raise without_target(change)
-        if await library.read(self._client, self._kind, change.target_id) is not None:
+        if await catalogue.read(self._client, self._kind, change.target_id) is not None:
             await write_values(self._client, self._kind, change.target_id, self._view, self._clearing, self._options)
         return Done(change.target_id)
 
 
 async def write_values(
-    client: IconikClient, kind: library.Kind, key: str, view: View, fields: Row, options: WriteOptions
+    client: IconikClient, kind: catalogue.Kind, key: str, view: View, fields: Row, options: WriteOptions
 ) -> None:
     """Overwrite fields of a view (None clears one), add to those named ``x.add``, take out of ``x.remove``."""
     for part in careful.passes(fields):

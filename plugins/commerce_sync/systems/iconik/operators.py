@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.sdk import BaseOperator
 
 from commerce_sync.errors import ConfigurationError, RetryableError
-from commerce_sync.systems.iconik import columns, library, media
+from commerce_sync.systems.iconik import catalogue, columns, media
 from commerce_sync.systems.iconik.client import IconikClient, Row
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ class IconikTranscodeOperator(_IconikOperator):
 
     async def _start(self, hook: IconikHook) -> str:
         async with hook.client() as client:
-            found = await library.read(client, "assets", self.asset_id)
-            version = library.latest_version(found) if found else None
+            found = await catalogue.read(client, "assets", self.asset_id)
+            version = catalogue.latest_version(found) if found else None
             if version is None:
                 raise ConfigurationError(f"asset {self.asset_id} is not in iconik or has no version")
             running = await self._running(client) if self.body is None else None

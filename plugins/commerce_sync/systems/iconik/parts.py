@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from commerce_sync.systems.iconik import library, media, metadata
+from commerce_sync.systems.iconik import catalogue, media, metadata
+from commerce_sync.systems.iconik.catalogue import Kind
 from commerce_sync.systems.iconik.client import IconikClient, Row
-from commerce_sync.systems.iconik.library import Kind
 
 OF_VERSION = ("formats", "files", "proxies", "keyframes", "subtitles")
 GONE = ("DELETED",)
@@ -32,7 +32,7 @@ class Parts:
             if value is None:
                 return None
             found[name] = value
-        latest = library.latest_version(row)
+        latest = catalogue.latest_version(row)
         found["latest_version"] = latest
         if "metadata" in self._wanted:
             # Search documents leave unset fields out, the view names them all.
@@ -40,7 +40,7 @@ class Parts:
         if "collections" in self._wanted:
             found["collections"] = await self._titled(row.get("in_collections") or [])
         if "approval" in self._wanted:
-            found["approval"] = found.get("approval") or dict(library.NO_APPROVAL)
+            found["approval"] = found.get("approval") or dict(catalogue.NO_APPROVAL)
         for name in OF_VERSION:
             if name in self._wanted:
                 found[name] = _of_latest(found.get(name) or [], latest)
@@ -52,17 +52,17 @@ class Parts:
             assert self._view_id is not None
             return await metadata.values(self._client, self._kind, key, self._view_id)
         if name == "approval":
-            return await library.approval(self._client, self._kind, key)
+            return await catalogue.approval(self._client, self._kind, key)
         if name == "relations":
             return await self._relations(key)
         return await media.parts(self._client, key, name)  # type: ignore[arg-type]
 
     async def _relations(self, key: str) -> list[Row]:
         if self._types is None:
-            self._types = asyncio.ensure_future(library.relation_types(self._client))
+            self._types = asyncio.ensure_future(catalogue.relation_types(self._client))
         found: list[Row] = []
         for name in await self._types:
-            for other in await library.related(self._client, key, name):
+            for other in await catalogue.related(self._client, key, name):
                 found.append({"related_from_asset_id": key, "related_to_asset_id": other, "relation_type": name})
         return found
 
@@ -70,9 +70,9 @@ class Parts:
         """Collections by id; each is read once per run, deleted ones are left out."""
         for key in keys:
             if key not in self._collections:
-                self._collections[key] = asyncio.ensure_future(library.read(self._client, "collections", key))
+                self._collections[key] = asyncio.ensure_future(catalogue.read(self._client, "collections", key))
         found = [await self._collections[key] for key in sorted(keys)]
-        return [row for row in found if row is not None and row.get("status") != library.DELETED]
+        return [row for row in found if row is not None and row.get("status") != catalogue.DELETED]
 
 
 def _of_latest(rows: list[Row], latest: Row | None) -> list[Row]:

@@ -10,9 +10,9 @@ import pyarrow as pa
 
 from commerce_sync.errors import ConfigurationError, RejectedError
 from commerce_sync.mapping import Field, Source, Target
-from commerce_sync.systems.iconik import careful, columns, library, metadata
+from commerce_sync.systems.iconik import careful, catalogue, columns, metadata
+from commerce_sync.systems.iconik.catalogue import KINDS
 from commerce_sync.systems.iconik.client import IconikClient, Row
-from commerce_sync.systems.iconik.library import KINDS
 from commerce_sync.systems.iconik.metadata import View
 from commerce_sync.systems.iconik.sources import Reading
 from commerce_sync.systems.iconik.targets import IDENTITIES, METADATA, NEEDED, WRITABLE, Finder, WriteOptions
@@ -104,7 +104,7 @@ def _view_problems(field: str, name: str, view: View | None) -> list[str]:
 async def problems(client: IconikClient, target: Target, fields: Sequence[Field], view: View | None) -> list[str]:
     """What iconik would refuse of a mapping, one sentence each; empty when all is well."""
     found = mapping_problems(target, fields, view)
-    if target.object == "relations" and not await library.relation_types(client):
+    if target.object == "relations" and not await catalogue.relation_types(client):
         found.append("the domain has no relation types; create one first")
     return found
 
@@ -162,8 +162,8 @@ async def _values(
     client: IconikClient, target: Target, fields: Sequence[Field], key: str, options: WriteOptions, view: View | None
 ) -> Row | None:
     kind = options.kind(target)
-    stored = await library.read(client, kind, key)
-    if stored is None or stored.get("status") == library.DELETED:
+    stored = await catalogue.read(client, kind, key)
+    if stored is None or stored.get("status") == catalogue.DELETED:
         return None
     names = metadata_names(target, fields)
     listed = await metadata.values(client, kind, key, view.id) if view and names else {}
@@ -175,5 +175,5 @@ async def _values(
 
 
 async def _external_id(client: IconikClient, kind: Any, key: str) -> str | None:
-    found = await library.read(client, kind, key)
+    found = await catalogue.read(client, kind, key)
     return None if found is None else found.get("external_id")

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from commerce_sync.systems.iconik import columns, library, media
+from commerce_sync.systems.iconik import catalogue, columns, media
 from commerce_sync.systems.iconik.client import IconikClient, Row, all_of, any_of
 from commerce_sync.systems.iconik.operators import _IconikOperator
 
@@ -59,8 +59,8 @@ def _has_failed(row: Row) -> bool:
 
 async def retry(client: IconikClient, asset_id: str, *, times: int) -> str | None:
     """``started``, ``given_up``, or None with nothing to do. The search is a hint, the asset itself decides."""
-    asset = await library.read(client, "assets", asset_id)
-    version = library.latest_version(asset) if asset else None
+    asset = await catalogue.read(client, "assets", asset_id)
+    version = catalogue.latest_version(asset) if asset else None
     if version is None:
         return None
     proxies = [row for row in await media.parts(client, asset_id, "proxies")

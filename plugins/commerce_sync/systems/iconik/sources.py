@@ -11,8 +11,8 @@ import pyarrow as pa
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.mapping import Source
 from commerce_sync.systems.iconik import columns
+from commerce_sync.systems.iconik.catalogue import KINDS, Kind
 from commerce_sync.systems.iconik.client import PER_PAGE, Row, all_of, any_of
-from commerce_sync.systems.iconik.library import KINDS, Kind
 from commerce_sync.systems.iconik.metadata import View
 
 PARTS: dict[Kind, tuple[str, ...]] = {

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.mapping import Field, Target
-from commerce_sync.systems.iconik import library
+from commerce_sync.systems.iconik import catalogue
+from commerce_sync.systems.iconik.catalogue import KINDS, Kind
 from commerce_sync.systems.iconik.client import IconikClient, Row
-from commerce_sync.systems.iconik.library import KINDS, Kind
 from commerce_sync.systems.iconik.reasons import NOT_FOUND, IconikRefusal
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -168,15 +168,15 @@ class Finder:
             await self._look(missing)
 
     async def _look(self, wanted: list[str]) -> None:
-        for value, rows in (await library.find_by_external_id(self._client, self.kind, wanted)).items():
+        for value, rows in (await catalogue.find_by_external_id(self._client, self.kind, wanted)).items():
             live = [row["id"] for row in rows if await self._is_live(row["id"], value)]
             if live:
                 self._ids[value] = live
 
     async def _is_live(self, key: str, value: str) -> bool:
         """A hit of the search is a hint: the object itself has to agree."""
-        found = await library.read(self._client, self.kind, key)
-        return found is not None and found.get("status") != library.DELETED and found.get("external_id") == value
+        found = await catalogue.read(self._client, self.kind, key)
+        return found is not None and found.get("status") != catalogue.DELETED and found.get("external_id") == value
 
     def id_of(self, value: str) -> str | None:
         """The id, None when nobody has this external id. Raises IconikRefusal when several have."""

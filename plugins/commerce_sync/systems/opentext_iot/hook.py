@@ -15,6 +15,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import ConfigurationError, SyncError
 from commerce_sync.mapping import Field, Source, Target
+from commerce_sync.systems.addresses import base_url
 from commerce_sync.systems.answers import Call
 from commerce_sync.systems.jobs import Jobs, Loaded
 from commerce_sync.systems.opentext_iot import loader, message_writers, polling, present, reading
@@ -72,17 +73,17 @@ class OpenTextIotHook(HttpHook):
 
     def client(self) -> IotClient:
         """A client for ``async with``. Raises ConfigurationError without host or credentials."""
-        found, base_url = self.connection, self._base_url()
+        found, address = self.connection, self._base_url()
         if not found.login or not found.password:
             raise ConfigurationError(f"connection {self.conn_id!r} lacks client id (login) or client secret (password)")
         values = {"realm": self._extra("realm"), "tenant": self._extra("tenant")}
         ca_file = self._extra("ca_file")
         auth = IotToken(
-            base_url, self.profile.auth, client_id=found.login, client_secret=found.password, values=values,
+            address, self.profile.auth, client_id=found.login, client_secret=found.password, values=values,
             ca_file=ca_file,
         )  # fmt: skip
         return IotClient(
-            base_url, self.profile, auth, name=self.conn_id, timeout_s=float(self._extra("timeout_s") or 60),
+            address, self.profile, auth, name=self.conn_id, timeout_s=float(self._extra("timeout_s") or 60),
             max_per_second=float(self._extra("max_per_second") or CALLS_PER_SECOND), ca_file=ca_file,
             on_call=self._on_call, sleep=self._sleep,
         )  # fmt: skip
@@ -195,12 +196,4 @@ class OpenTextIotHook(HttpHook):
         return self.connection.extra_dejson.get(name) or None
 
     def _base_url(self) -> str:
-        found = self.connection
-        if not found.host:
-            raise ConfigurationError(
-                f"connection {self.conn_id!r} has no host; fill in the gateway's address, https://..."
-            )
-        self._set_base_url(found)
-        if not found.schema and "://" not in found.host:
-            return self.base_url.replace("http://", "https://", 1).rstrip("/")
-        return self.base_url.rstrip("/")
+        return base_url(self, self.connection, wanted="the gateway's address, https://...")

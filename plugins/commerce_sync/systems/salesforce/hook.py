@@ -17,6 +17,7 @@ from airflow.providers.http.hooks.http import HttpHook
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import ConfigurationError, SyncError
 from commerce_sync.mapping import Field, Source, Target
+from commerce_sync.systems.addresses import base_url
 from commerce_sync.systems.answers import Call
 from commerce_sync.systems.jobs import Jobs, Loaded, Waiting
 from commerce_sync.systems.salesforce.auth import client_credentials, jwt_bearer
@@ -77,14 +78,7 @@ class SalesforceHook(HttpHook):
         return self._client_of(connection, await get_async_extra_dejson(connection))
 
     def _client_of(self, connection: Connection, extra: dict[str, Any]) -> SalesforceClient:
-        self._set_base_url(connection)
-        if not connection.host:
-            raise ConfigurationError(
-                f"connection {self.salesforce_conn_id!r} has no instance URL; give one as host, such as "
-                "https://acme.my.salesforce.com"
-            )
-        if not connection.schema and "://" not in connection.host:
-            self.base_url = self.base_url.replace("http://", "https://", 1)
+        self.base_url = base_url(self, connection, wanted="the org's address, such as https://acme.my.salesforce.com")
         return SalesforceClient(
             self.base_url,
             self._auth_of(connection, extra),

@@ -9,6 +9,8 @@ per integration object in the shop (InboundChannelConfiguration), hence ``auth``
 from __future__ import annotations
 
 # Importing Airflow makes it ask the provider, and so this module, for CONNECTION: it has to be here by then.
+from commerce_sync.systems.addresses import base_url
+
 from commerce_sync.systems.sap_commerce.connection import CONN_TYPE, CONNECTION  # isort: skip
 
 import asyncio
@@ -254,15 +256,7 @@ class SapCommerceHook(HttpHook):
         return self.connection.extra_dejson.get(name) or None
 
     def _base_url(self) -> str:
-        found = self.connection
-        if not found.host:
-            raise ConfigurationError(
-                f"connection {self.conn_id!r} has no host; fill in the shop's address, https://..."
-            )
-        self._set_base_url(found)
-        if not found.schema and "://" not in found.host:
-            return self.base_url.replace("http://", "https://", 1).rstrip("/")
-        return self.base_url.rstrip("/")
+        return base_url(self, self.connection, wanted="the shop's address, https://...")
 
     def _auth(self, service: str) -> Auth:
         scheme = self._extra("auth") or ("oauth" if self._extra("client_id") else "basic")

@@ -1,20 +1,21 @@
--- S1: contacts of the shop that were merged away, one row per external id. Read over `contacts`; `before` is what it gave last.
+-- S1: records of the shop that were merged away, one row per external id. Read over `records`; `before` is what it gave
+-- last.
 --
 -- Rules
 --   a merged record is in the recycle bin and names the one it lives on in; who is known stays known when the bin forgets
 --   the one that is left is named by its external id; one without gets its record id, which no leg finds: what refers to
---   it is refused with that reason until somebody gives the contact an id of the shop
+--   it is refused with that reason until somebody gives the record an id of the shop
 --   an external id that a living record carries is no lost one: un-merged, restored, or given to the one that is left
 WITH lost AS (
     SELECT _owner AS owner, Id AS lost_id, MasterRecordId AS now_id, MasterRecord.Commerce_Id__c AS master
-    FROM contacts WHERE IsDeleted AND MasterRecordId IS NOT NULL
+    FROM records WHERE IsDeleted AND MasterRecordId IS NOT NULL
     QUALIFY row_number() OVER (PARTITION BY _owner ORDER BY SystemModstamp DESC, Id DESC) = 1
 ),
 known AS (
     SELECT owner, "now", lost_id, now_id FROM before WHERE "now" IS NOT NULL
 ),
 living AS (
-    SELECT DISTINCT _owner AS owner FROM contacts WHERE NOT IsDeleted
+    SELECT DISTINCT _owner AS owner FROM records WHERE NOT IsDeleted
 ),
 merged AS (
     SELECT coalesce(l.owner, k.owner) AS owner, coalesce(l.lost_id, k.lost_id) AS lost_id,

@@ -1,4 +1,4 @@
--- S5: the newest high-value order of every account (B2B unit, else household), and the status it has reached.
+-- S5: the newest high-value order of every owner (a B2B unit, a household or a person), and the status it has reached.
 --
 -- What high value means stands here, per currency; orders in other currencies do not count. The rows of the other
 -- high-value orders remember the status they reached, so that it moves forward only, whichever is the newest; the
