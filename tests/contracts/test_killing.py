@@ -13,14 +13,16 @@ from flows.walking import HOUSEHOLDS, KEY, SPEND, Org, Shop, Walk, line, uid
 
 RUN = "the-run"
 CREATED, CHANGED, GONE, REFUSED = 3, 2, 1, 1
+SINCE = "2026-01-05T08:00:00+00:00"
+"""When they all registered: a time of the shop's own would tell the two histories apart."""
 
 
 def begin_with_some(walk: Walk, shop: Shop, org: Org) -> None:
     """Ten customers are known; then some come, some change, one goes, one will be refused."""
     walk.alter(HOUSEHOLDS, target={"bulk_from": 1})
-    shop.customers(*range(10))
+    shop.customers(*range(10), creationtime=SINCE)
     walk.leg(HOUSEHOLDS)
-    shop.customers(10, 11, 12, 13)
+    shop.customers(10, 11, 12, 13, creationtime=SINCE)
     shop.change(1, name="Grace Hopper")
     shop.change(2, name="Mary Somerville")
     shop.remove(3)

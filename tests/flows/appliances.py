@@ -16,8 +16,8 @@ from flows.walking import Row, Shop, uid
 from systems.opentext_iot.iot_tenant import Tenant, key
 
 PROFILES = ("covisint_classic", "generic_rest")
-MORE_TEXTS = ("b2bUnit", "purchaseDate", "firmware", "serialNumber")
-MORE_TYPES = ("device.activated", "device.health", "usage.summary", "environment.excursion")
+MORE_TEXTS = ("b2bUnit", "purchaseDate", "firmware", "serialNumber", "warrantyEnd", "contractId", "contractLevel", "contractEnd")
+MORE_TYPES = ("device.activated", "device.health", "usage.summary", "environment.excursion", "device.downtime", "usage.anomaly")
 PACE = Pace(lag=timedelta(0), overlap=timedelta(minutes=15), first=timedelta(days=3), step=timedelta(days=3))
 
 
@@ -86,6 +86,19 @@ def fault(
 def ago(**span: float) -> datetime:
     """A moment before now, whole seconds of UTC."""
     return datetime.now(UTC).replace(microsecond=0) - timedelta(**span)
+
+
+def summary(device: str, days_ago: int, *, load: Any = 85, hours: float = 24, n: int = 0, **data: Any) -> Row:
+    """The usage of one day (UTC), or of its first hours, as the inbox has it; 0 is today.   n: tells words apart."""
+    start = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=days_ago)
+    end = start + timedelta(hours=hours)
+    body = {"windowStart": _iso(start), "windowEnd": _iso(end), "loadPctAvg": load, "runtimeHoursDelta": 10} | data
+    return {"id": f"{device}/{start.isoformat()}/{hours}/{n}", "type": "usage.summary", "subject": device,
+            "time": end + timedelta(minutes=n), "data": body}  # fmt: skip
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 class Repairs:

@@ -52,6 +52,7 @@ def test_approved_media_reach_every_place_with_their_bytes_and_a_second_run_writ
     assert {leg: run.sent for leg, run in gallery().items()} == {
         MEDIA: 0,
         PRODUCTS: 0,
+        "media_to_pictures": 0,
         "media_to_categories": 0,
         "media_to_assets": 0,
     }
@@ -87,7 +88,7 @@ def test_every_gate_blocks_what_it_is_for_and_the_history_says_which(gallery: Ga
                                                  for text in told), (check, told)  # fmt: skip
     for key in refused:
         assert all("Commerce decision: block" in text and "failed: approved" in text for text in gallery.history(key))
-    assert any("publish" in text and gallery.original(good)["checksum"] in text and "Policy 1" in text
+    assert any("publish" in text and gallery.original(good)["checksum"] in text and "Policy 2" in text
                for text in gallery.history(good))  # fmt: skip
     gallery.reset_calls()
     gallery("iconik_governance")
@@ -158,7 +159,7 @@ def test_media_that_arrived_but_could_not_be_linked_are_linked_by_the_next_run_w
     gallery.shop.fault(action="status", status=503, match={"path": "/odata2webservices/ProductSync/.batch"}, times=50)
     gallery.domain.clock(advance_s=60)
     gallery.walk(APPROVED_MEDIA, now=gallery.now())
-    assert set(gallery.walk.errors) == {PRODUCTS}
+    assert set(gallery.walk.errors) == {PRODUCTS, "media_to_pictures"}
     assert len(gallery.media()) == 2
     assert gallery.pictures("1") == {}
     gallery.shop.clear_faults()

@@ -17,6 +17,7 @@ import pytest
 from commerce_sync import flow, walk
 from commerce_sync import leg as legs
 from commerce_sync.batches import Batches
+from commerce_sync.history import History
 from commerce_sync.ledger import Ledger, Run
 from commerce_sync.leg import LegRun, Site
 from commerce_sync.mapping import Checks, Mapping, Target
@@ -59,7 +60,9 @@ def open_site(folder: Path) -> Site:
     """A ledger and stores of their own."""
     files = f"{folder}/batches"
     ledger = Ledger.open(f"sqlite:///{folder}/ledger.db", files=f"{files}/markers")
-    return Site(ledger, Batches(f"{files}/runs"), Batches(f"{files}/stores"), folder / "pages")
+    runs, kept = Batches(f"{files}/runs"), timedelta(days=30)
+    history = History(f"{files}/history", runs=runs, keep_success=kept, keep_error=kept)
+    return Site(ledger, runs, Batches(f"{files}/stores"), folder / "pages", history=history)
 
 
 def swift(mapping: Mapping, **target: Any) -> Mapping:
