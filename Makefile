@@ -27,8 +27,8 @@ demo: install    ## the main job on real data, then the Airflow UI stays up (SCA
 demo-check: install  ## the same unattended: exit code 0 or 1, demo/report.json
 	@$(BIN)/python -m demo --scale $(SCALE) --check $(DEMO_OPTIONS)
 
-test: install    ## every test
-	@$(BIN)/python -m pytest
+test: install    ## every test, on every core
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: install    ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy plugins

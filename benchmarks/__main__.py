@@ -10,7 +10,7 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import decoding, detection, loading, measure, memory, simulated, traps
+from benchmarks import decoding, detection, history, loading, measure, memory, monitor, simulated, storm, traps
 from benchmarks.results import Report, goal_table
 
 CASES: dict[str, tuple[Callable[..., Report], int]] = {
@@ -20,6 +20,9 @@ CASES: dict[str, tuple[Callable[..., Report], int]] = {
     "traps": (traps.run, 0),
     "simulators": (simulated.run, 20_000),
     "decode": (decoding.run, 20_000),
+    "history": (history.run, 5_000_000),
+    "monitor": (monitor.run, 5_000_000),
+    "storm": (storm.run, 1_000_000),
 }
 """Case -> what runs it, and its moderate size."""
 
@@ -32,7 +35,8 @@ def main() -> int:
         for rows in options.rows or [moderate]:
             measure.say(f"{name}, {rows:,} rows" if rows else name)
             try:
-                reports.append(_shown(run(rows=rows, rounds=options.rounds)))
+                more = {"devices": options.devices} if name == "storm" else {}
+                reports.append(_shown(run(rows=rows, rounds=options.rounds, **more)))
             except (RuntimeError, OSError) as error:
                 failed = True
                 print(f"\n{name} at {rows:,} rows could not be run: {error}\n", flush=True)
@@ -48,7 +52,10 @@ def _shown(report: Report) -> Report:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
     parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; default: all")
-    parser.add_argument("--rows", type=int, nargs="+", help="one or several sizes instead of the moderate one")
+    parser.add_argument(
+        "--rows", "--events", type=int, nargs="+", help="one or several sizes instead of the moderate one"
+    )
+    parser.add_argument("--devices", type=int, default=storm.DEVICES, help=f"of the storm (default {storm.DEVICES:,})")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds after the warm-up (default 5)")
     options = parser.parse_args()
     if unknown := [name for name in options.cases if name not in CASES]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,15 @@ def mapping(*, on_delete: str = "delete") -> Any:
 def site(home: Path) -> Any:
     """The product's stores below one folder: ledger in SQLite, batches and pages as files."""
     from commerce_sync.batches import Batches
+    from commerce_sync.history import History
     from commerce_sync.ledger import Ledger
     from commerce_sync.leg import Site
 
     home.mkdir(parents=True, exist_ok=True)
     ledger = Ledger.open(f"sqlite:///{home / 'ledger.db'}", files=str(home / "markers"))
-    return Site(ledger, Batches(str(home / "runs")), Batches(str(home / "stores")), home / "pages")
+    runs, kept = Batches(str(home / "runs")), timedelta(days=30)
+    history = History(str(home / "history"), runs=runs, keep_success=kept, keep_error=kept)
+    return Site(ledger, runs, Batches(str(home / "stores")), home / "pages", history=history)
 
 
 def prepare(*, home: str, before: str | None, after: str, rows: int, on_delete: str = "delete") -> dict[str, int]:

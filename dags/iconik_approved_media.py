@@ -12,7 +12,8 @@ the draft catalog (Staged); its synchronization is the shop's.
 `https://<account>.blob.core.windows.net/hybris`, password a shared access signature that may create, write and read.
 **Normal**: `filtered` are assets that may not be shown (K3 says why, in their history). A withdrawn asset loses
 every link and its Media within one run and is set to `withdrawn`; a person sets `ready_for_commerce` again. A new
-version that is not approved changes nothing: the approved one stays.
+version that is not approved changes nothing: the approved one stays. Assets with a `campaign_code` are uploaded and
+linked to nothing, and pictures a campaign has claimed are left alone: K8 places and takes them back.
 **Red** `approved_media_to_shop`: guard `max_deletes` means that more would be withdrawn than 20 or 5 %: look at
 iconik before raising it. `import_refused`: see the zip's log in the hot folder's `error`. `the shop has not
 imported`: the hot folder stands still; nothing is lost, the next run looks again. `not_decodable`: the file is not
@@ -26,7 +27,12 @@ dag = sync_dag(
     "iconik_approved_media",
     legs=[
         "iconik/approved_media_to_shop",
-        ("iconik/media_to_products", "iconik/media_to_categories", "iconik/media_to_assets"),
+        (
+            "iconik/media_to_products",
+            "iconik/media_to_pictures",
+            "iconik/media_to_categories",
+            "iconik/media_to_assets",
+        ),
     ],
     schedule="*/15 * * * *",
     doc=__doc__,

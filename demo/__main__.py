@@ -12,14 +12,15 @@ from demo.children import Children, Interrupted, raise_on_signals
 from demo.crm import Crm
 from demo.errors import DemoError
 from demo.folder import PROJECT, Folder
+from demo.plan import flow_names
 from demo.report import Report
 from demo.screen import Screen
 from demo.simulated import Simulated
 from demo.story import tell
-from demo.world import World, flow_names, hold, relative
+from demo.world import World, hold, relative
 
 REPORT = PROJECT / "demo" / "report.json"
-SYSTEMS = ("sap_commerce", "salesforce")
+SYSTEMS = ("sap_commerce", "salesforce", "iconik", "opentext_iot")
 """Where the flows of the demo read and write."""
 
 
@@ -27,8 +28,8 @@ def options(argv: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m demo",
-        description="Runs the flows between shop and Salesforce on real shop data through Airflow, proves the "
-        "result, leaves the UI up.",
+        description="Runs the flows between a shop, Salesforce, iconik and connected devices on real shop data through "
+        "Airflow, proves the result, leaves the UI up.",
     )
     add = parser.add_argument
     add(
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> int:
 def _main(chosen: argparse.Namespace, *, screen: Screen, children: Children, report: Report) -> int:
     folder = Folder(PROJECT / ".demo").take()
     block = ports.choose(chosen.port_base)
-    screen.line("\n  Commerce Sync: a shop and its CRM, kept equal by flows that prove what they did")
+    screen.line("\n  Commerce Sync: a shop, its CRM, media and devices, kept in step by flows that prove what they did")
     screen.line(f"  scale {chosen.scale}; files in {relative(folder.root, to=PROJECT)}/; Ctrl-C ends everything\n")
     world: World | None = None
     error: DemoError | None = None
@@ -106,7 +107,7 @@ def start(
         launch.wait_for_dags(airflow, children, dags=flows, look=folder.logs / "airflow.log", stage=stage)
         for flow in flows:
             airflow.unpause(flow)
-        stage.done(f"{len(flows)} between SAP Commerce and Salesforce")
+        stage.done(f"{len(flows)} between SAP Commerce and Salesforce, iconik, OpenText IoT")
     world = World(
         folder=folder,
         children=children,

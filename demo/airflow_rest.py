@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -97,9 +98,10 @@ class AirflowRest:
         """Let the scheduler work on the DAG's runs."""
         self._call("PATCH", f"/dags/{quote(dag)}", {"is_paused": False})
 
-    def trigger(self, dag: str) -> Run:
-        """Ask for a run now, without a logical date."""
-        return _run(self._call("POST", f"/dags/{quote(dag)}/dagRuns", {"logical_date": None, "conf": {}}))
+    def trigger(self, dag: str, *, conf: Mapping[str, Any] | None = None) -> Run:
+        """Ask for a run now, without a logical date. conf: what a person would fill into the trigger form."""
+        body = {"logical_date": None, "conf": dict(conf or {})}
+        return _run(self._call("POST", f"/dags/{quote(dag)}/dagRuns", body))
 
     def run(self, run: Run) -> Run:
         """The run as it is now."""

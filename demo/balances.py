@@ -71,7 +71,7 @@ class Refusal:
 
 def read_refusals(home: Path, balances: Sequence[Balance]) -> list[Refusal]:
     """What was rejected or quarantined in these runs, one entry per leg that has any."""
-    ledger = _ledger(home)
+    ledger = open_ledger(home)
     found = []
     for item in balances:
         rows = item.counts["quarantined"] + item.counts["rejected"]
@@ -85,7 +85,8 @@ def read_refusals(home: Path, balances: Sequence[Balance]) -> list[Refusal]:
     return found
 
 
-def _ledger(home: Path) -> Any:
+def open_ledger(home: Path) -> Any:
+    """The ledger the flows of the demo keep."""
     from commerce_sync.ledger import Ledger
 
     return Ledger.open(f"sqlite:///{home / 'ledger.db'}", files=str(home / "batches" / "markers"))
@@ -98,7 +99,9 @@ def read_balances(home: Path, *, run_id: str) -> list[Balance]:
     """
     if not (home / "ledger.db").exists():
         return []
-    found = [run for run in _ledger(home).runs(limit=NEWEST) if run.run == run_id or run.run.startswith(f"{run_id}~")]
+    found = [
+        run for run in open_ledger(home).runs(limit=NEWEST) if run.run == run_id or run.run.startswith(f"{run_id}~")
+    ]
     last = {run.leg: run for run in sorted(found, key=lambda run: run.started)}
     return [_balance(run) for run in last.values()]
 

@@ -1,4 +1,4 @@
-"""One cycle: the first flow is triggered, all others follow it; what each did, as a table and in the report."""
+"""One cycle: some flows are triggered, all others follow them; what each did, as a table and in the report."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from demo.airflow_rest import Question
 from demo.balances import Balance, Refusal, read_balances, read_refusals
 from demo.errors import DemoError
 from demo.flows import Watched
+from demo.plan import CUSTOMERS, HISTORY, Start, short
 from demo.screen import shorten
 from demo.simulated import Calls
-from demo.world import CUSTOMERS, HISTORY, PREFIX, World
+from demo.world import World
 
-CYCLE_S = {"slice": 1500.0, "full": 10800.0}
+CYCLE_S = {"slice": 3600.0, "full": 10800.0}
 HEADERS = ("flow", "started by", "legs", "read", "sent", "delivered", "refused", "seconds")
 NEEDED = (CUSTOMERS, HISTORY)
 """Flows the proofs rest on; without them the demo cannot go on."""
@@ -33,7 +34,7 @@ class Outcome:
     @property
     def name(self) -> str:
         """The DAG id without the part that all have."""
-        return self.watched.run.dag.removeprefix(PREFIX)
+        return short(self.watched.run.dag)
 
     @property
     def day(self) -> date:
@@ -75,14 +76,18 @@ class Cycle:
         return {system: calls.writes for system, calls in self.calls.items()}
 
 
-def run_cycle(world: World, *, name: str) -> Cycle:
-    """Run all flows as one stage, note what they did. Raises DemoError when a flow the proofs need has failed."""
+def run_cycle(world: World, *, name: str, starts: Sequence[Start], flows_run: Sequence[str] | None = None) -> Cycle:
+    """Run flows as one stage, note what they did. Raises DemoError when a flow the proofs need has failed.
+
+    starts: what is triggered by hand.   flows_run: what has to run, all flows unless told otherwise.
+    """
+    wanted = world.flows if flows_run is None else flows_run
     with world.screen.stage(name) as stage:
         for system in world.simulated.values():
             system.reset_calls()
         seconds = CYCLE_S[world.report.scale]
         must_run = world.children.must_run
-        watch = flows.run_flows(world.airflow, world.flows, stage=stage, seconds=seconds, must_run=must_run)
+        watch = flows.run_flows(world.airflow, wanted, starts=starts, stage=stage, seconds=seconds, must_run=must_run)
         calls = {system: far.calls() for system, far in world.simulated.items()}
         found = {flow: _outcome(world, watched) for flow, watched in watch.watched().items()}
         cycle = Cycle(found, calls, tuple(watch.answers), tuple(watch.more))
@@ -118,7 +123,7 @@ def _row(outcome: Outcome) -> list[object]:
     seconds = "" if run.seconds is None else f"{run.seconds:.1f}"
     refused = outcome.total("quarantined") + outcome.total("rejected") + outcome.total("unprocessed")
     counts = [outcome.total(name) for name in ("read", "sent", "delivered")]
-    starter = outcome.watched.started_by.replace(PREFIX, "")
+    starter = ", ".join(short(name) for name in outcome.watched.started_by.split(", "))
     name = outcome.name if outcome.watched.succeeded else f"{outcome.name} FAILED"
     return [name, starter, len(outcome.balances), *counts, refused, seconds]
 
@@ -129,7 +134,7 @@ def _notes(cycle: Cycle) -> list[str]:
         for outcome in cycle.outcomes.values()
         for item in outcome.refusals
     ]
-    found += [f"{item.dag.removeprefix(PREFIX)}: {item.subject} Approved by admin." for item in cycle.answers]
+    found += [f"{short(item.dag)}: {item.subject} Approved by admin." for item in cycle.answers]
     return found
 
 
@@ -138,7 +143,7 @@ def _check(world: World, cycle: Cycle, *, name: str) -> None:
         watched = outcome.watched
         detail = "success" if watched.succeeded else flows.failure(world.airflow, watched)
         world.report.check(f"{name}: {outcome.name} succeeds", passed=watched.succeeded, detail=detail)
-        if watched.started_by.startswith(f"{flows.HAND},"):
+        if watched.started_by == flows.DID_NOT_FOLLOW:
             world.report.check(f"{name}: {outcome.name} starts by assets", passed=False, detail=watched.started_by)
         _check_balances(world, outcome.balances, name=name)
     broken = [flow for flow in NEEDED if flow in cycle.outcomes and not cycle.outcomes[flow].watched.succeeded]

@@ -1,4 +1,4 @@
-"""Runs flows through the scheduler and watches them: the first is triggered, the others follow by assets."""
+"""Runs flows through the scheduler and watches them: those of the plan are triggered, the others follow by assets."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from demo import web
 from demo.airflow_rest import ENDED, AirflowRest, Question, Run, Task
 from demo.errors import DemoError
+from demo.plan import Start, short
 from demo.screen import Stage
-from demo.world import PREFIX
 
 POLL_S = 2.0
-SICK_S = 120.0
+SICK_S = 300.0
 STALLED_S = 45.0
 """Nothing runs for so long, and flows are missing: then those are triggered by hand."""
 LOG_LINES = 20
 QUIET = ("[]", "[info]", "[debug]")
 HAND = "hand"
+DID_NOT_FOLLOW = f"{HAND}, did not follow"
 APPROVE, REASON = "Approve", "looked at in the demo"
 
 
@@ -43,7 +44,9 @@ class Watch:
     rest: AirflowRest
     flows: Sequence[str]
     known: set[str]
-    by_hand: set[str] = field(default_factory=set)
+    starts: Sequence[Start]
+    by_hand: dict[str, str] = field(default_factory=dict)
+    """Flow -> why it was triggered."""
     answers: list[Question] = field(default_factory=list)
     runs: dict[str, Run] = field(default_factory=dict)
     more: dict[str, Run] = field(default_factory=dict)
@@ -59,10 +62,19 @@ class Watch:
             else:
                 self.more[run.run_id] = run
 
-    def trigger(self, flow: str) -> None:
+    def trigger(self, start: Start, *, why: str = HAND) -> None:
         """Start a flow by hand."""
-        self.by_hand.add(flow)
-        self.runs[flow] = self.rest.trigger(flow)
+        self.by_hand[start.flow] = why
+        self.runs[start.flow] = self.rest.trigger(start.flow, conf=start.conf)
+
+    def start_due(self) -> None:
+        """Trigger what the plan says, as soon as the flows before it have ended."""
+        for start in self.starts:
+            if start.flow in self.flows and start.flow not in self.runs and self._ended(start.after):
+                self.trigger(start)
+
+    def _ended(self, flows: Sequence[str]) -> bool:
+        return all(self.runs[flow].state in ENDED if flow in self.runs else flow not in self.flows for flow in flows)
 
     def missing(self) -> list[str]:
         """Flows that have not started."""
@@ -81,7 +93,7 @@ class Watch:
     def progress(self) -> str:
         """``3 of 8 flows done; orders.orders_to_orders.load``."""
         done = sum(run.state in ENDED for run in self.runs.values())
-        busy = [name.removeprefix(PREFIX) for name in self.rest.busy()]
+        busy = [short(name) for name in self.rest.busy()]
         return "; ".join([f"{done} of {len(self.flows)} flows done", *busy[:2]])
 
     def watched(self) -> dict[str, Watched]:
@@ -92,19 +104,20 @@ class Watch:
     def _starter(self, run: Run) -> str:
         if run.by_assets:
             return ", ".join(self.rest.starters(run))
-        return HAND if run.dag == self.flows[0] else f"{HAND}, did not follow"
+        return self.by_hand.get(run.dag, HAND)
 
 
 def run_flows(
-    rest: AirflowRest, flows: Sequence[str], *, stage: Stage, seconds: float, must_run: Callable[[], None]
-) -> Watch:
-    """Trigger the first flow and wait until every flow has run. A failed run is no error here.
+    rest: AirflowRest, flows: Sequence[str], *, starts: Sequence[Start], stage: Stage, seconds: float,
+    must_run: Callable[[], None],
+) -> Watch:  # fmt: skip
+    """Trigger what the plan says and wait until every flow has run. A failed run is no error here.
 
     Raises DemoError when it takes too long, or Airflow falls ill.
-    seconds: time limit.   must_run: raises when one of the demo's programs is gone.
+    starts: what is triggered by hand.   seconds: time limit.   must_run: raises when a program of the demo is gone.
     """
-    watch = Watch(rest, flows, known={run.run_id for run in rest.runs()})
-    watch.trigger(flows[0])
+    watch = Watch(rest, flows, known={run.run_id for run in rest.runs()}, starts=starts)
+    watch.start_due()
     until = healthy_at = busy_at = time.monotonic()
     until += seconds
     while watch.active() or watch.missing():
@@ -119,7 +132,7 @@ def run_flows(
         if now > until:
             raise DemoError(f"after {seconds:.0f} s: {watch.progress()}; not begun: {', '.join(watch.missing())}")
         if now - busy_at > STALLED_S and watch.missing():
-            watch.trigger(watch.missing()[0])
+            watch.trigger(Start(watch.missing()[0]), why=DID_NOT_FOLLOW)
             busy_at = now
     return watch
 
@@ -128,6 +141,7 @@ def _look(watch: Watch, stage: Stage) -> list[str]:
     """Look once and say what is going on; gives the components that are not well, a mute API server included."""
     try:
         watch.look()
+        watch.start_due()
         watch.answer()
         stage.live(watch.progress())
     except web.HttpError as error:

@@ -87,18 +87,22 @@ class Index:
     orders: dict[str, Seen]
     entries: int
     returns: int
+    products: frozenset[str] = frozenset()
+    """Codes of the products that were ordered."""
 
 
 def index(raws: Iterable[Raw]) -> Index:
     """Read a dump into an index."""
     orders: dict[str, Seen] = {}
+    products: set[str] = set()
     entries = returns = 0
     for raw in raws:
         text = json.dumps(raw, sort_keys=True, default=str).encode()
         orders[raw["code"]] = Seen(account_of(raw), hashlib.blake2b(text, digest_size=16).digest())
         entries += len(raw["entries"])
+        products |= {entry["product"] for entry in raw["entries"] if entry.get("product")}
         returns += len(raw["returns"])
-    return Index(orders=orders, entries=entries, returns=returns)
+    return Index(orders=orders, entries=entries, returns=returns, products=frozenset(products))
 
 
 def changed(before: Index, after: Index) -> set[str]:

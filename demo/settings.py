@@ -25,7 +25,14 @@ PRELOAD = (
     "airflow.dag_processing.dagbag",
     "pandas",
     "great_expectations",
+    "commerce_sync.flow",
+    "commerce_sync.systems.iconik.hook",
+    "commerce_sync.systems.opentext_iot.hook",
+    "commerce_sync.systems.salesforce.hook",
+    "commerce_sync.systems.sap_commerce.hook",
 )
+UNTHROTTLED = {"extra": {"max_per_second": 500}}
+"""The simulators have no limit of calls; without this the flows would keep to those of the real services."""
 LONGEST_TMP = 75
 """A forkserver listens on a socket file in the temporary folder; its path may have 107 characters."""
 
@@ -109,9 +116,15 @@ def connections(systems: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return {
         "SAP_COMMERCE_DEFAULT": sap | user | {"extra": extra | {"test_service": "CustomerSync"}},
         "SAP_COMMERCE_OCC": sap | {"extra": trusted},
+        "SAP_COMMERCE_HOT_FOLDER": {
+            "conn_type": "http",
+            "host": shop["hot_folder"],
+            "password": shop["hot_folder_signature"],
+        },
         "SALESFORCE_DEFAULT": _connection("salesforce", crm, login="client_id", password="client_secret"),
-        "ICONIK_DEFAULT": _connection("iconik", media, login="app_id", password="auth_token"),
-        "OPENTEXT_IOT_DEFAULT": _connection("opentext_iot", things, login="client_id", password="client_secret"),
+        "ICONIK_DEFAULT": _connection("iconik", media, login="app_id", password="auth_token") | UNTHROTTLED,
+        "OPENTEXT_IOT_DEFAULT": _connection("opentext_iot", things, login="client_id", password="client_secret")
+        | UNTHROTTLED,
     }
 
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 from demo import web
 
-READING_POSTS = re.compile(r"/oauth2?/|/jobs/query|/composite/sobjects/\{\w+\}$")
-"""POST routes that change nothing: signing in, and reading by a long list of ids or as a job."""
+READING_POSTS = re.compile(r"/oauth2?/|/jobs/query|/composite/sobjects/\{\w+\}$|/search/v\d/search/?$")
+"""POST routes that change nothing: signing in, searching, and reading by a long list of ids or as a job."""
 WRITING = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -75,6 +76,18 @@ class Simulated:
         """
         body = {"share": share, "seed": seed}
         return dict(web.call("POST", f"{self.url}/_sim/mutate", json_body=body, timeout_s=300))
+
+    def put(self, kind: str, rows: list[dict[str, Any]]) -> None:
+        """Store records past the API, as if they had always been there."""
+        web.call("POST", f"{self.url}/_sim/records/{kind}", json_body=rows, timeout_s=120)
+
+    def patch(self, kind: str, key: str, values: dict[str, Any]) -> None:
+        """Somebody else's edit."""
+        web.call("PATCH", f"{self.url}/_sim/records/{kind}/{quote(key, safe='')}", json_body=values)
+
+    def delete(self, kind: str, key: str) -> None:
+        """Somebody else removes a record."""
+        web.call("DELETE", f"{self.url}/_sim/records/{kind}/{quote(key, safe='')}")
 
     def orders(self) -> Iterator[dict[str, Any]]:
         """Every order of the shop with its lines and returns."""

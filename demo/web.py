@@ -47,6 +47,12 @@ def lines(url: str, *, timeout_s: float = 300.0) -> Iterator[Any]:
                 yield json.loads(line, parse_float=Decimal)
 
 
+def content(url: str, *, timeout_s: float = TIMEOUT_S) -> bytes:
+    """The bytes at an address."""
+    with _open(urllib.request.Request(url), timeout_s=timeout_s) as answer:
+        return bytes(answer.read())
+
+
 def with_query(url: str, **values: Any) -> str:
     """``url`` with query parameters, encoded."""
     return f"{url}?{urllib.parse.urlencode(values)}"

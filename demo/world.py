@@ -9,22 +9,13 @@ from pathlib import Path
 from demo.airflow_rest import AirflowRest
 from demo.children import Children
 from demo.crm import Crm, Record
-from demo.folder import PROJECT, Folder
+from demo.folder import Folder
 from demo.launch import Login
 from demo.report import Report
 from demo.screen import Screen
 from demo.simulated import Simulated
 
-CUSTOMERS = "salesforce_customers"
-HISTORY = "salesforce_purchase_history"
-PREFIX = "salesforce_"
 KEY = "Commerce_Id__c"
-
-
-def flow_names(folder: Path = PROJECT / "dags") -> tuple[str, ...]:
-    """Every flow between the shop and Salesforce that has a DAG file, the one the others follow first."""
-    found = sorted(path.stem for path in folder.glob(f"{PREFIX}*.py"))
-    return (CUSTOMERS, *(name for name in found if name != CUSTOMERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +38,16 @@ class World:
     def shop(self) -> Simulated:
         """The shop's control API."""
         return self.simulated["sap_commerce"]
+
+    @property
+    def library(self) -> Simulated:
+        """The media library's control API."""
+        return self.simulated["iconik"]
+
+    @property
+    def fleet(self) -> Simulated:
+        """The device platform's control API."""
+        return self.simulated["opentext_iot"]
 
 
 def accounts(world: World) -> dict[str, Record]:

@@ -29,8 +29,9 @@ def test_every_route_refuses_those_who_are_not_logged_in(client):
     from commerce_sync.monitor.app import build
 
     for route in build().routes:
-        path = "/commerce-sync" + route.path.format(leg="customers", run="manual__1")
-        assert client.get(path).status_code == 401, path
+        path = "/commerce-sync" + route.path.format(leg="customers", run="manual__1", name="monitor.css")
+        for method in route.methods:
+            assert client.request(method, path).status_code == 401, (method, path)
 
 
 def test_a_gate_page_is_shown_to_a_viewer(client, login):

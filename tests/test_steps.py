@@ -115,7 +115,7 @@ def test_an_aggregate_leg_has_its_own_step(shop: Shop, org: Org) -> None:
     shop.product("p1")
     shop.order("O1", customer=1, day="2026-05-01", lines=[line(0, "p1", 1, 10.0)])
     task = Task(HISTORY, "run-1")
-    assert task.run(f"{SPEND}.extract")["sources"] == {"orders": 1, "returns": 0}
+    assert task.run(f"{SPEND}.extract")["sources"] == {"orders": 1, "returns": 0, "proposed": 0, "rates": 0}
     assert task.run(f"{SPEND}.aggregate")["touched"] == 1
     for name in ("map_changes", "check", "load", "commit"):
         task.run(f"{SPEND}.{name}")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from commerce_sync import changes
+from commerce_sync import changes, editing
 from commerce_sync.batches import Batch
 from commerce_sync.errors import ConfigurationError, GuardError
 from commerce_sync.leg import CHANGES, CHECK, VERDICTS, LegRun, intact
@@ -135,7 +135,8 @@ def _how_to_answer(leg: LegRun) -> str:
 
 def _open(leg: LegRun) -> duckdb.DuckDBPyConnection:
     con = leg.connect()
-    con.execute(f"CREATE TEMP VIEW changes AS SELECT * FROM {intact(con, leg.read(CHANGES)).scan()}")
+    found = f"SELECT * FROM {intact(con, leg.read(CHANGES)).scan()}"
+    con.execute(f"CREATE TEMP VIEW changes AS {editing.told_apart(leg, found)}")
     con.register("holds_table", leg.site.ledger.holds_table(leg.leg))
     return con
 

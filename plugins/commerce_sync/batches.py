@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
@@ -51,12 +51,15 @@ class Batch:
         """Full paths of the parts that hold rows, for DuckDB or pyarrow."""
         return [f"{self.uri}/{part.name}" for part in self.parts]
 
-    def scan(self) -> str:
-        """SQL that reads the batch: ``read_parquet([...])``. Raises ConfigurationError for a batch without parts."""
+    def scan(self, *, by_name: bool = False) -> str:
+        """SQL that reads the batch: ``read_parquet([...])``. Raises ConfigurationError for a batch without parts.
+
+        by_name: the parts may have different columns; what a part does not have is null.
+        """
         if not self.parts:
             raise ConfigurationError(f"batch {self.uri} has no parts to read; its writer must add at least one")
         quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in self.paths())
-        return f"read_parquet([{quoted}])"
+        return f"read_parquet([{quoted}]{', union_by_name = true' if by_name else ''})"
 
     def brief(self) -> dict[str, Any]:
         """What may travel in XCom: address and counts, never rows."""
@@ -152,6 +155,18 @@ class Batches:
         """Delete a folder of batches if it is there."""
         if self._fs.exists(uri):
             self._fs.rm(uri, recursive=True)
+
+    def remove_all(self, uri: str, *, but: Sequence[str] = ()) -> int:
+        """Delete the batches in a run's folder except for some steps'; gives how many went."""
+        if not self._fs.exists(uri):
+            return 0
+        steps = [str(path).rstrip("/").rpartition("/")[2] for path in self._fs.ls(uri, detail=False)]
+        gone = [step for step in steps if step not in but]
+        for step in gone:
+            self.remove(f"{uri}/{step}")
+        if len(gone) == len(steps):
+            self.remove(uri)
+        return len(gone)
 
     def connect(self, *, memory_limit: str = "1GB", threads: int | None = None) -> duckdb.DuckDBPyConnection:
         """A DuckDB session that can read and write batches: UTC, bounded memory, spills to the working folder."""

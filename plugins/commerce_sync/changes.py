@@ -177,7 +177,8 @@ class Comparison:
     records: SQL of the source records.   markers: SQL with key, fingerprint, target_id.   rejects: SQL with key,
     status, fingerprint, attempts, next_attempt.   complete: the records are all there are, so a missing key is gone.
     agreed: SQL with key, name, type, value of what the pair agreed on, for a leg with shared fields.
-    merged: aliases of the target's objects.
+    merged: aliases of the target's objects.   edited: SQL of the keys whose values a person replaced, if any: they are
+    sent although the target may have them as they were.
     """
 
     mapping: Mapping
@@ -188,6 +189,7 @@ class Comparison:
     complete: bool
     agreed: str = ""
     merged: Merged = field(default_factory=dict)
+    edited: str = ""
 
     @property
     def deletes(self) -> bool:
@@ -257,10 +259,11 @@ def literal(text: str) -> str:
 
 def settled(comparison: Comparison, *, of: str = "") -> str:
     """SQL: whether the target has a record as it is; ``of``: prefix of the columns of ``keyed``."""
+    as_mapped = f" AND {of}_key NOT IN ({comparison.edited})" if comparison.edited else ""
     if comparison.shares:
         own = "true" if only_keyed(comparison.mapping) else f"m.fingerprint = {of}_marker"
-        return f"{own} AND NOT {of}_differs"
-    return f"m.fingerprint = {of}_fingerprint"
+        return f"{own} AND NOT {of}_differs{as_mapped}"
+    return f"m.fingerprint = {of}_fingerprint{as_mapped}"
 
 
 def verdicts(comparison: Comparison, *, keyed_table: str) -> str:

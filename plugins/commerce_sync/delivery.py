@@ -12,11 +12,11 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commerce_sync import agreement, changes, high_water
+from commerce_sync import agreement, changes, editing, high_water, recording
 from commerce_sync import leg as legs
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import BalanceError, GuardError
-from commerce_sync.ledger import KEEP, Job, Run, RunJobs
+from commerce_sync.ledger import KEEP, Job, Run, RunJobs, Said
 from commerce_sync.leg import AGGREGATE, CHANGES, CHECK, EXTRACT, LOAD, STATE_VERSION, VERDICTS, LegRun, OnCall
 from commerce_sync.mapping import Checks, Field, Guards, Limit, Mapping, Target
 from commerce_sync.systems.jobs import Loaded
@@ -28,10 +28,11 @@ SENDING = "sending"
 ORIGIN = "origin"
 COMMIT = "commit"
 CARRY = "carry"
-MASK = "***"
 NOTHING_LOADED = """SELECT NULL::VARCHAR AS _key, NULL::VARCHAR AS outcome, NULL::VARCHAR AS target_id,
     NULL::BOOLEAN AS created, NULL::VARCHAR AS code, NULL::VARCHAR AS reason_class, NULL::VARCHAR AS reason,
     NULL::VARCHAR AS fields WHERE false"""
+TOLD = ("job", "message_id")
+"""Columns of results that only some systems have."""
 NOTHING_CHECKED = "SELECT NULL::VARCHAR AS _key, NULL::VARCHAR AS expectation, NULL::VARCHAR AS reason WHERE false"
 
 
@@ -185,8 +186,9 @@ def _passed(leg: LegRun, con: duckdb.DuckDBPyConnection) -> tuple[str, list[str]
 def _refuse_altered(leg: LegRun, con: duckdb.DuckDBPyConnection, sending: Batch) -> None:
     """A payload that no longer has the fingerprint it was detected with was altered on the way."""
     value = changes.fingerprint(leg.types, version=leg.mapping.version)
-    rows = con.execute(f"""SELECT _key FROM {sending.scan()}
-        WHERE _kind <> 'DELETED' AND _fingerprint <> {value} LIMIT 3""").fetchall()
+    edited = f"SELECT _key, sent FROM ({editing.scan(leg)}) WHERE verdict = '{editing.APPLY}'"
+    known = f"_fingerprint <> {value} AND (_key, {value}) NOT IN ({edited})"
+    rows = con.execute(f"SELECT _key FROM {sending.scan()} WHERE _kind <> 'DELETED' AND {known} LIMIT 3").fetchall()
     if rows:
         keys = ", ".join(str(row[0]) for row in rows)
         raise BalanceError(f"leg {leg.leg}: payload of {keys} changed between detection and load; run the leg again")
@@ -204,8 +206,16 @@ def commit(leg: LegRun) -> Run:
         _open_results(leg, con)
         _refuse_imbalance(leg, con)
         settled = _settle(leg, con)
-    leg.site.ledger.compact(leg.leg)
+    _tidy(leg)
     return _verdict(leg, settled)
+
+
+def _tidy(leg: LegRun) -> None:
+    """What may as well be done by the next run, should this one die here."""
+    leg.site.ledger.compact(leg.leg)
+    recording.note_said(leg.site, leg.leg)
+    if leg.site.history is not None:
+        leg.site.history.merge(leg.leg)
 
 
 def commit_nothing(leg: LegRun) -> Run:
@@ -217,15 +227,24 @@ def _open_results(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
     """Views over what the steps left: sent changes, quarantined keys, results, earlier rejects."""
     for name, step, nothing in (("quarantined", CHECK, NOTHING_CHECKED), ("results", LOAD, NOTHING_LOADED)):
         batch = leg.find(step)
-        query = f"SELECT * FROM {legs.intact(con, batch).scan()}" if batch and batch.parts else nothing
-        con.execute(f"CREATE TEMP VIEW {name} AS {query}")
+        query = f"SELECT * FROM {legs.intact(con, batch).scan(by_name=True)}" if batch and batch.parts else nothing
+        con.execute(f"CREATE TEMP VIEW {name} AS {_told(con, query) if step == LOAD else query}")
     for name, step in (("changes", CHANGES), ("verdicts", VERDICTS)):
         con.execute(f"CREATE TEMP VIEW {name} AS SELECT * FROM {legs.intact(con, leg.read(step)).scan()}")
     con.execute("CREATE TEMP VIEW sent AS SELECT * FROM changes WHERE _key NOT IN (SELECT _key FROM quarantined)")
+    con.execute(f"CREATE TEMP VIEW edits_met AS {editing.scan(leg)}")
     con.register("rejects_table", leg.site.ledger.rejects_table(leg.leg))
 
 
+def _told(con: duckdb.DuckDBPyConnection, results: str) -> str:
+    """SQL of the results with all columns of ``TOLD``."""
+    has = {row[0] for row in con.execute(f"DESCRIBE {results}").fetchall()}
+    return f"SELECT *{''.join(f', NULL::VARCHAR AS {name}' for name in TOLD if name not in has)} FROM ({results})"
+
+
 def _refuse_imbalance(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
+    if _balances(con):
+        return
     faults = con.execute("""
         SELECT 'no result for', _key FROM sent WHERE _key NOT IN (SELECT _key FROM results)
         UNION ALL SELECT 'a result for the unsent', _key FROM results WHERE _key NOT IN (SELECT _key FROM sent)
@@ -238,7 +257,17 @@ def _refuse_imbalance(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
         raise BalanceError(f"leg {leg.leg}: run {leg.id} does not balance: {shown}. Nothing was committed")
 
 
+def _balances(con: duckdb.DuckDBPyConnection) -> bool:
+    """Whether each sent key has one result and each result one sent key: all join, and to as many as there are."""
+    known = "r.outcome IN ('delivered', 'rejected', 'unprocessed')"
+    joined, sound = con.execute(f"""SELECT count(*), count(*) FILTER (c._key IS NOT NULL AND {known})
+        FROM (SELECT _key FROM sent) AS c FULL JOIN results AS r ON r._key = c._key""").fetchall()[0]
+    sent, answers = con.execute("SELECT (SELECT count(*) FROM sent), (SELECT count(*) FROM results)").fetchall()[0]
+    return bool(joined == sound == sent == answers)
+
+
 def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
+    said = editing.heeded(leg, con, read=leg.site.ledger.last_said(leg.leg))
     _stage_rejects(leg, con)
     counts = _counts(leg, con)
     delta = leg.site.ledger.stage_delta(
@@ -246,10 +275,11 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
         con,
         f"""
         SELECT c._key AS key, c._marker AS fingerprint, coalesce(r.target_id, c._target_id) AS target_id,
-               c._kind = 'DELETED' AS gone
+               c._kind = 'DELETED' AS gone, {recording.extras(leg, con)}
         FROM (SELECT *, {_marker(leg)} AS _marker FROM sent) AS c
         JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'""",
     )
+    recording.record(leg, con, delta)
     return leg.site.ledger.settle(
         leg.run,
         state_version=leg.read(CHANGES).facts[STATE_VERSION],
@@ -259,21 +289,27 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
             row[0]
             for row in con.execute("SELECT key FROM rejects_table WHERE key NOT IN (SELECT key FROM kept)").fetchall()
         ],
-        carry=_carry(leg, con),
+        carry=_carry(leg, con, said),
         replica=leg.read(AGGREGATE).facts["replica"] | high_water.seen(leg) if leg.mapping.aggregate else KEEP,
         high_water=high_water.reached(leg),
         complete_at=leg.run.started if leg.run.kind == "complete" else None,
         pair=agreement.stage(leg, con),
+        said=said,
         status="red" if _too_many_refused(leg, con, counts) else "green",
         **counts,
     )
 
 
 def _marker(leg: LegRun) -> str:
-    """SQL: what the marker remembers of a change: its fingerprint, without the values the pair has agreed on."""
+    """SQL: what the marker remembers of a change: its fingerprint, without the values the pair has agreed on.
+
+    Of an edited one it remembers the values the mapping made.
+    """
     if not changes.shared(leg.mapping):
         return "_fingerprint"
-    return changes.fingerprint(changes.own(leg.mapping, leg.types), version=leg.mapping.version)
+    sent = changes.fingerprint(changes.own(leg.mapping, leg.types), version=leg.mapping.version)
+    mapped = f"(SELECT max(e.marker) FROM edits_met AS e WHERE e._key = sent._key AND e.verdict = '{editing.APPLY}')"
+    return f"coalesce({mapped}, {sent})" if leg.find(editing.EDITED) else sent
 
 
 def _counts(leg: LegRun, con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
@@ -309,13 +345,13 @@ def _stage_rejects(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
             LEFT JOIN rejects_table AS p ON p.key = c._key)
         SELECT _key AS key, CASE WHEN _attempts >= {retries.attempts}
                    OR _code = '{agreement.LOOP}' THEN 'parked' ELSE 'rejected' END AS status,
-               _code AS code, _class AS reason_class, {_masked_reason(leg)} AS reason, _fields AS fields,
-               {_masked_payload(leg)} AS payload, _fingerprint AS fingerprint, _attempts AS attempts,
+               _code AS code, _class AS reason_class, {recording.masked_reason(leg)} AS reason, _fields AS fields,
+               {recording.masked_payload(leg)} AS payload, _fingerprint AS fingerprint, _attempts AS attempts,
                getvariable('now') + to_seconds(CAST({pause} * pow(2, greatest(_attempts - 1, 0)) AS BIGINT))
                    * CASE WHEN _attempts = 0 THEN 0 ELSE 1 END AS next_attempt
         FROM refused
         UNION ALL
-        SELECT _key, 'quarantined', _expectation, 'validation', _reason, NULL, {_masked_payload(leg)},
+        SELECT _key, 'quarantined', _expectation, 'validation', _reason, NULL, {recording.masked_payload(leg)},
                _fingerprint, 0, NULL
         FROM changes JOIN (SELECT _key, expectation AS _expectation, reason AS _reason FROM quarantined)
         USING (_key)""")
@@ -326,31 +362,13 @@ def _stage_rejects(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
         UNION SELECT key FROM rejects_table WHERE {unseen}""")
 
 
-def _masked_payload(leg: LegRun) -> str:
-    """SQL: the payload as JSON text, personal values masked."""
-    pairs = []
-    for item in leg.mapping.fields:
-        name = changes.quoted(item.name)
-        value = f"CASE WHEN {name} IS NULL THEN NULL ELSE '{MASK}' END" if item.pii else name
-        pairs.append(f"'{item.name}', {value}")
-    return f"CAST(json_object({', '.join(pairs)}) AS VARCHAR)"
-
-
-def _masked_reason(leg: LegRun) -> str:
-    """SQL: the far side's sentence without the personal values it quotes; one or two letters would hit any word."""
-    text = "_reason"
-    for item in (item for item in leg.mapping.fields if item.pii):
-        value = f"CAST({changes.quoted(item.name)} AS VARCHAR)"
-        text = f"replace({text}, CASE WHEN length({value}) > 2 THEN {value} ELSE '' END, '{MASK}')"
-    return text
-
-
-def _carry(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str | None:
+def _carry(leg: LegRun, con: duckdb.DuckDBPyConnection, said: Said) -> str | None:
     """Keep the source rows of everything that did not arrive, so that the next delta run offers them again."""
     if leg.mapping.aggregate is not None:
         return None
     key = f"CAST({leg.mapping.key} AS VARCHAR)"
     unfinished = "SELECT key FROM new_rejects UNION SELECT _key FROM verdicts WHERE verdict = 'waiting'"
+    unfinished += "".join(f" UNION SELECT {changes.literal(name)}" for name in editing.open_keys(leg, but=said))
     if not con.execute(f"SELECT count(*) FROM ({unfinished})").fetchall()[0][0]:
         return None
     with leg.site.stores.write(leg.leg, leg.id, CARRY) as into:

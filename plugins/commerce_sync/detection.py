@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from commerce_sync import agreement, changes
+from commerce_sync import agreement, changes, editing
 from commerce_sync.errors import BalanceError, GuardError
+from commerce_sync.history import PERSONAL
 from commerce_sync.leg import CHANGES, CHECK, EXTRACT, LOAD, STATE_VERSION, VERDICTS, LegRun, records
 from commerce_sync.mapping import Limit
 
@@ -35,16 +36,19 @@ def map_changes(leg: LegRun) -> Verdicts:
     """Map the records, compare them with the markers, write the change batch. Raises GuardError, BalanceError."""
     with leg.timed(CHANGES):
         con = leg.connect()
+        said = leg.site.ledger.last_said(leg.leg)
         comparison = _comparison(leg, con)
         con.execute(f"CREATE TEMP TABLE keyed AS {changes.keyed(comparison)}")
         keyless = _refuse_doubles(leg, con)
+        edited = editing.meet(leg, con) if said else ""
+        comparison = replace(comparison, edited=edited)
         con.execute(f"""CREATE TEMP TABLE changed AS
             SELECT * FROM ({changes.verdicts(comparison, keyed_table="keyed")}) WHERE verdict <> 'unchanged'""")
         found = _count(leg, con, comparison, keyless=keyless)
         markers = _one(con, f"SELECT count(*) FROM ({comparison.markers})")
         guard(leg, found, markers=markers, gone=_gone(con, "DELETED"))
         _forget_later_steps(leg)
-        _write_changes(leg, con, comparison, found)
+        _write_changes(leg, con, comparison, found, said=said)
         return found
 
 
@@ -159,7 +163,7 @@ def _within(leg: LegRun, name: str, limit: Limit | None, count: int, rows: int) 
 
 
 def _write_changes(
-    leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comparison, found: Verdicts
+    leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comparison, found: Verdicts, *, said: int
 ) -> None:
     key = f"CAST({leg.mapping.key} AS VARCHAR)"
     con.execute("CREATE TEMP TABLE sendable AS SELECT * FROM changed WHERE verdict IN ('NEW', 'MODIFIED', 'DELETED')")
@@ -171,9 +175,14 @@ def _write_changes(
             SELECT key, 'unchanged' FROM rejects_table WHERE key IN (SELECT _key FROM keyed)
             AND key NOT IN (SELECT _key FROM changed)""",
         )
+    payload = changes.payload(narrowed, changed_table="sendable")
+    if said:
+        payload = editing.applied(leg, con, payload)
+        editing.keep(leg, con, payload)
     with leg.write(CHANGES) as into:
-        rows = into.copy(con, changes.payload(narrowed, changed_table="sendable"))
-        into.facts = {**_counts(found), STATE_VERSION: leg.state.version}
+        rows = into.copy(con, payload)
+        into.facts = {**_counts(found), STATE_VERSION: leg.state.version, editing.ANSWERS: said,
+                      PERSONAL: sorted(leg.mapping.personal)}  # fmt: skip
     if rows != found.send:
         raise BalanceError(f"leg {leg.leg}: {found.send} changes were found, {rows} were written")
     digest = con.execute(f"SELECT {changes.digest()} FROM keyed").fetchall()[0][0]

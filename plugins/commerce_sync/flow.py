@@ -15,6 +15,8 @@ from typing import Any
 from airflow.sdk import (
     DAG,
     Asset,
+    AssetAll,
+    AssetAny,
     AssetOrTimeSchedule,
     BaseOperator,
     CronDataIntervalTimetable,
@@ -25,10 +27,12 @@ from airflow.sdk import (
     TaskGroup,
     TriggerRule,
 )
+from airflow.sdk.definitions.callback import SyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.definitions.retry_policy import RetryDecision
 
 from commerce_sync import mapping_file, places, steps
-from commerce_sync.alerts import FailureNotifier
+from commerce_sync.alerts import FailureNotifier, late
 from commerce_sync.delivery import Targets
 from commerce_sync.errors import (
     BalanceError,
@@ -40,6 +44,8 @@ from commerce_sync.errors import (
 )
 from commerce_sync.leg import OnCall, Sources
 from commerce_sync.mapping import Mapping, Source
+from commerce_sync.receiver import nudging
+from commerce_sync.watching import Limits, Watched
 from commerce_sync.window import MODES
 
 SYSTEMS = {
@@ -53,11 +59,15 @@ SYSTEMS = {
 POLL = "commerce_sync.systems.inbox.operators:PollFeed"
 FINAL = (ConfigurationError, QuotaError, GateError, GuardError, BalanceError)
 FIRST_DAY = datetime(2026, 1, 1, tzinfo=UTC)
+DONE_WITHIN = timedelta(hours=4)
+"""Longer than a step may take, shorter than a night."""
 
 BUILT: dict[str, list[list[Mapping]]] = {}
 """Flows built in this process: DAG id -> stages of mappings; the command line reads it."""
 FOLLOWS: dict[str, tuple[str, ...]] = {}
 """Flows built in this process: DAG id -> flows it runs after."""
+WATCHED: dict[str, Watched] = {}
+"""Flows built in this process, as the watch sees them."""
 
 Stage = str | Sequence[str]
 """A leg (a mapping's name), or several that run side by side."""
@@ -110,7 +120,7 @@ def flow_asset(dag_id: str) -> Asset:
 def sync_dag(
     dag_id: str, *, legs: Sequence[Stage], schedule: str | None, doc: str | None, after: Sequence[str] = (),
     feeds: Sequence[str] = (), tags: Iterable[str] = (), owner: str = "commerce-sync", retries: int = 3,
-    **dag_options: Any,
+    limits: Limits | None = None, done_within: timedelta = DONE_WITHIN, **dag_options: Any,
 ) -> DAG:  # fmt: skip
     """The DAG of a flow.
 
@@ -118,11 +128,13 @@ def sync_dag(
     schedule: cron expression (UTC) with real data intervals, or None.   doc: the runbook, shown in the UI.
     after: flows that this one follows: it also runs when all of them have succeeded since it last ran so.
     feeds: feeds of the inbox that are polled first.
+    limits: when the watch speaks up (default: from the schedule).   done_within: of a run, else somebody is told.
     Raises ConfigurationError when a mapping is broken: then only this DAG is missing.
     """
     loaded = [[mapping_file.load(places.mapping_path(name)) for name in _names(stage)] for stage in legs]
     BUILT[dag_id], FOLLOWS[dag_id] = loaded, tuple(after)
     names = [mapping.leg for stage in loaded for mapping in stage]
+    WATCHED[dag_id] = Watched(dag_id, tuple(names), schedule, limits or Limits())
     dag = DAG(
         dag_id,
         schedule=_schedule(dag_id, schedule, after),
@@ -133,7 +145,8 @@ def sync_dag(
         tags=["commerce-sync", *tags],
         params=_params(),
         on_failure_callback=FailureNotifier(legs=names),
-        default_args=_default_args(owner, retries),
+        deadline=_deadline(names, done_within),
+        default_args={**_default_args(owner, retries), "on_failure_callback": FailureNotifier(legs=names)},
         **dag_options,
     )
     with dag:
@@ -149,17 +162,34 @@ def sync_dag(
     return dag
 
 
+def _deadline(legs: Sequence[str], done_within: timedelta) -> DeadlineAlert:
+    hours = done_within / timedelta(hours=1)
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=done_within,
+        callback=SyncCallback(late, kwargs={"legs": list(legs), "hours": hours}),
+    )
+
+
 def _schedule(dag_id: str, cron: str | None, after: Sequence[str]) -> Any:
-    """Real data intervals, and the assets of the flows before; only events would allow no backfill and miss a day."""
+    """Real data intervals, and what starts it besides: all flows before it, or a delivery (include/receiver.yaml).
+
+    Only events would allow no backfill, and miss a day.
+    """
+    early: list[Any] = [AssetAll(*(flow_asset(name) for name in after))] if after else []
+    if (deliveries := nudging.asset(dag_id)) is not None:
+        early.append(deliveries)
+    if cron is None and early:
+        raise ConfigurationError(
+            f"flow {dag_id} follows {', '.join(after) or 'deliveries'} but has no schedule of its own; give one: a "
+            "flow that only follows cannot be backfilled, and waits for ever when the others fail"
+        )
     if cron is None:
-        if after:
-            raise ConfigurationError(
-                f"flow {dag_id} follows {', '.join(after)} but has no schedule of its own; give one: a flow that only "
-                "follows cannot be backfilled, and waits for ever when the others fail"
-            )
         return None
     timetable = CronDataIntervalTimetable(cron, timezone="UTC")
-    return AssetOrTimeSchedule(timetable=timetable, assets=[flow_asset(name) for name in after]) if after else timetable
+    if not early:
+        return timetable
+    return AssetOrTimeSchedule(timetable=timetable, assets=early[0] if len(early) == 1 else AssetAny(*early))
 
 
 def _poll(feed: str) -> BaseOperator:

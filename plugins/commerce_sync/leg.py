@@ -20,6 +20,7 @@ from commerce_sync.batches import Batch, Batches, BatchWriter
 from commerce_sync.company import give_way
 from commerce_sync.company import refuse_company as _refuse_company
 from commerce_sync.errors import BalanceError, ConfigurationError, GateError, GuardError
+from commerce_sync.history import History
 from commerce_sync.ledger import Ledger, LegState, Run
 from commerce_sync.ledger import Window as Span
 from commerce_sync.mapping import Mapping, Source
@@ -62,13 +63,14 @@ Sources = Callable[[Source, OnCall], SourceSystem]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The stores a run works with."""
+    """The stores a run works with. history: None keeps none."""
 
     ledger: Ledger
     batches: Batches
     stores: Batches
     pages: Path
     memory_limit: str = MEMORY_LIMIT
+    history: History | None = None
 
 
 @dataclass(frozen=True)

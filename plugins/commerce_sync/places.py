@@ -1,21 +1,33 @@
-"""Where things live: mapping files, ledger, batches, stores and gate pages.
+"""Where things live: mapping files, ledger, batches, stores, history and gate pages; and how long some are kept.
 
 COMMERCE_SYNC_HOME      folder for everything below       (default: $AIRFLOW_HOME/commerce_sync)
 COMMERCE_SYNC_MAPPINGS  folder of the mapping files       (default: ../include/mappings beside the DAGs folder)
 COMMERCE_SYNC_BATCHES   folder or fsspec URL for batches and stores   (default: $COMMERCE_SYNC_HOME/batches)
 Airflow connection ``commerce_sync_ledger``  the ledger's database    (default: SQLite in $COMMERCE_SYNC_HOME)
+
+Days, whole numbers; what is older is swept by the DAG ``commerce_sync_maintenance``:
+COMMERCE_SYNC_KEEP_SUCCESS_DAYS  history of what arrived         (default: 7)
+COMMERCE_SYNC_KEEP_ERROR_DAYS    history of what did not         (default: 30)
+COMMERCE_SYNC_KEEP_PAYLOAD_DAYS  change batches, from which the payloads of what arrived are shown   (default: 7)
+COMMERCE_SYNC_KEEP_BATCH_DAYS    the other batches of runs that ended    (default: 2)
+COMMERCE_SYNC_KEEP_RUN_DAYS      runs in the ledger, gate pages, what people answered   (default: 90)
+COMMERCE_SYNC_KEEP_EVENT_DAYS    events of the inbox   (default: 400)
 """
 
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from commerce_sync.batches import Batches
 from commerce_sync.errors import ConfigurationError
+from commerce_sync.history import History
 from commerce_sync.ledger import Ledger
 
 LEDGER_CONNECTION = "commerce_sync_ledger"
+DAYS = {"SUCCESS": 7, "ERROR": 30, "PAYLOAD": 7, "BATCH": 2, "RUN": 90, "EVENT": 400}
+"""How long things are kept unless COMMERCE_SYNC_KEEP_..._DAYS says otherwise."""
 
 
 def home() -> Path:
@@ -49,6 +61,21 @@ def batches() -> Batches:
 def stores() -> Batches:
     """Replicas and figures of the legs that aggregate; kept."""
     return Batches(f"{_files_root()}/stores")
+
+
+def history() -> History:
+    """What became of every record, for as long as it is kept."""
+    keep = {"keep_success": kept("SUCCESS"), "keep_error": kept("ERROR")}
+    return History(f"{_files_root()}/history", runs=batches(), **keep)
+
+
+def kept(what: str) -> timedelta:
+    """How long something is kept, see ``DAYS``. Raises ConfigurationError when the setting is no number of days."""
+    name = f"COMMERCE_SYNC_KEEP_{what}_DAYS"
+    text = os.environ.get(name, str(DAYS[what]))
+    if not text.isdecimal() or int(text) < 1:
+        raise ConfigurationError(f"{name} is {text!r}; give a whole number of days from 1 on")
+    return timedelta(days=int(text))
 
 
 def pages() -> Path:

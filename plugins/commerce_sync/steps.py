@@ -21,7 +21,7 @@ from airflow.sdk.bases.operatorlink import BaseOperatorLink
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException, DownstreamTasksSkipped
 
-from commerce_sync import approval, delivery, detection, mapping_file, places, portion
+from commerce_sync import approval, delivery, detection, mapping_file, places, portion, upkeep
 from commerce_sync import leg as legs
 from commerce_sync.approval import Answer
 from commerce_sync.company import BUSY_FOR, LOOK_AGAIN_S, LegBusy
@@ -37,7 +37,8 @@ POLL_S = 20.0
 
 def site() -> Site:
     """The stores of this installation."""
-    return Site(places.open_ledger(), places.batches(), places.stores(), places.pages())
+    stores = places.batches(), places.stores(), places.pages()
+    return Site(places.open_ledger(), *stores, history=places.history())
 
 
 def request(context: Context) -> Request:
@@ -305,3 +306,15 @@ class Done(BaseOperator):
             if isinstance(asset, Asset):
                 context["outlet_events"][asset].extra = {"run": run_id, "delivered": sum(delivered.values())}
         return delivered
+
+
+class Upkeep(BaseOperator):
+    """Remove what is older than it is kept (see ``places``); gives what went."""
+
+    ui_color = "#eef4fb"
+
+    def execute(self, context: Context) -> dict[str, int]:
+        kept = upkeep.Kept(**{what: places.kept(what.upper()) for what in ("batch", "payload", "run", "event")})
+        gone = upkeep.sweep(site(), kept=kept, now=datetime.now(UTC))
+        self.log.info("%s: %s", self.task_id, gone)
+        return gone

@@ -13,12 +13,11 @@ from simulators.iconik.index import Index
 from simulators.iconik.packages import Packer, stable_id
 from simulators.iconik.site import EDITOR_USER
 from simulators.iconik.store import Row, Store, stamp
+from simulators.seed.assortment import CATALOG, Draft, best_sellers
 from simulators.seed.journey import Journey
 
-PACKAGES = {"slice": 120, "full": 400}
 FULL_ASSETS = 50_000
 CHUNK = 2_000
-CATALOG = "completejourney"
 CAMPAIGN = "HARVEST"
 REVIEWS = ("APPROVED", "APPROVED", "APPROVED", "REQUESTED", "APPROVED", "NOT_APPROVED", "APPROVED", "MIXED", "N/A")
 STATES = {
@@ -29,11 +28,6 @@ STATES = {
     "N/A": "draft",
 }
 KINDS = (("hero", "image", 1200, 900), ("gallery", "png", 800, 600), ("video", "video", 320, 180))
-_TOP = (
-    "SELECT b.product_id, any_value(b.name), any_value(c.code) FROM lines l JOIN bought b USING (product_id)"
-    " JOIN categories c ON c.category = b.category GROUP BY b.product_id ORDER BY count(*) DESC, b.product_id"
-)
-Product = tuple[str, str, str]
 
 
 def load_demo(store: Store, index: Index, *, scale: str) -> None:
@@ -41,10 +35,9 @@ def load_demo(store: Store, index: Index, *, scale: str) -> None:
     yesterday = (store.clock.now() - timedelta(days=1)).date()
     journey = Journey(scale=scale, yesterday=yesterday)
     try:
-        rows = [row for chunk in journey.rows(f"{_TOP} LIMIT {PACKAGES[scale]}") for row in chunk]
+        products = best_sellers(journey, scale=scale)
     finally:
         journey.close()
-    products: list[Product] = [(str(code), " ".join(name.split()).title(), category) for code, name, category in rows]
     _Demo(store, index).fill(products, plain=FULL_ASSETS if scale == "full" else 0)
 
 
@@ -55,7 +48,7 @@ class _Demo:
         self.packer: Packer | None = None
         self.collections: dict[str, str] = {}
 
-    def fill(self, products: list[Product], *, plain: int) -> None:
+    def fill(self, products: list[Draft], *, plain: int) -> None:
         root = self._collection("Product media", external_id=f"sapcc:{CATALOG}")
         campaign = self._collection("Harvest weeks", external_id=f"campaign:{CAMPAIGN}")
         for code, name, category in products:
@@ -69,7 +62,7 @@ class _Demo:
         self.index.flush(at_once=True)
         self._relations(products)
 
-    def _assets(self, products: list[Product], *, campaign: str, plain: int) -> None:
+    def _assets(self, products: list[Draft], *, campaign: str, plain: int) -> None:
         self.packer = Packer(self.store, self.index)
         for number, product in enumerate(products):
             self._package(number, product, campaign=campaign)
@@ -94,7 +87,7 @@ class _Demo:
     def _day(self, days: float) -> str:
         return stamp(self.now + timedelta(days=days))
 
-    def _package(self, number: int, product: Product, *, campaign: str) -> None:
+    def _package(self, number: int, product: Draft, *, campaign: str) -> None:
         code, name, category = product
         for place, (role, media, width, height) in enumerate(KINDS):
             if role == "video" and number % 4:
@@ -117,7 +110,7 @@ class _Demo:
             twin = {"id": stable_id(f"demo {code} twin"), "title": f"{name} hero (copy)", "media": "image"}
             self._add(twin | {"external_id": f"sapcc:{CATALOG}:{code}:hero:en", "metadata": {"sku": [code]}})
 
-    def _metadata(self, number: int, product: Product, *, role: str, review: str, campaign: bool) -> Row:
+    def _metadata(self, number: int, product: Draft, *, role: str, review: str, campaign: bool) -> Row:
         code, name, category = product
         values: Row = {"sku": [code], "category_codes": [category], "catalog": CATALOG, "media_role": role}
         values |= {"commerce_status": STATES[review], "language": "en", "channels": ["web"], "territories": ["US"]}
@@ -130,7 +123,7 @@ class _Demo:
             values |= {"campaign_code": CAMPAIGN, "campaign_tags": ["harvest", "seasonal"]}
         return values
 
-    def _plain(self, number: int, product: Product) -> None:
+    def _plain(self, number: int, product: Draft) -> None:
         code, name, _category = product
         package: Row = {"id": stable_id(f"plain {number}"), "title": f"{name} shot {number}", "media": "image"}
         package |= {"width": 160, "height": 120, "seed": str(number % 16), "packed": True}
@@ -142,7 +135,7 @@ class _Demo:
         if self.packer is not None:
             self.packer.add(package)
 
-    def _relations(self, products: list[Product]) -> None:
+    def _relations(self, products: list[Draft]) -> None:
         """Twelve pictures that replace their predecessors."""
         for (code, _, _), (other, _, _) in zip(products[:12], products[12:24], strict=False):
             left, right = stable_id(f"demo {code} hero"), stable_id(f"demo {other} hero")

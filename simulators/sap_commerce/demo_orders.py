@@ -20,7 +20,8 @@ from simulators.seed.journey import Journey
 from simulators.seed.people import Company, Person, companies, person
 from simulators.system import Options
 
-SEED_FORMAT = 3  # raise it when the seed's content changes: kept databases are then built anew
+SEED_FORMAT = 4  # raise it when the seed's content changes: kept databases are then built anew
+AWAITED_DAYS = 25  # so old is the oldest return whose goods are still on their way
 
 
 def demo_database(options: Options, *, empty: Store, clock: Clock) -> sqlite3.Connection:
@@ -192,25 +193,28 @@ class Loader:
         )
 
     def _returns(self) -> None:
-        """A returned order gives back its first entry, one to ten days later."""
-        status = self.records.reference("ReturnStatus", "COMPLETED")
+        """A returned order gives back its first entry, one to ten days later; every second recent one is on its way."""
+        done, awaited = (self.records.reference("ReturnStatus", code) for code in ("COMPLETED", "WAIT"))
         dollar = self.records.reference("Currency", "USD")
         request = self.pk("ReturnRequest", "b.number")
         codes = ("DAMAGEDINTRANSIT", "WRONGPICKTICKET", "GOODWILL")
         reasons = ", ".join(str(self.records.reference("RefundReason", code)) for code in codes)
         days = "(b.modified_ms + (b.spread % 10 + 1) * 86400000)"
+        is_awaited = f"b.spread % 2 = 0 AND {days} > {self.now()} - {AWAITED_DAYS * 86_400_000}"
         self.insert(
             "ReturnRequest",
             'pk, itemtype, creationtime, modifiedtime, code, RMA, "order", status, currency',
             f"SELECT {request}, 'ReturnRequest', {days}, {days}, 'R' || basket_id, 'RMA' || basket_id,"
-            f" {self.pk('Order', 'b.number')}, {status}, {dollar} FROM baskets b WHERE is_returned ORDER BY number",
+            f" {self.pk('Order', 'b.number')}, CASE WHEN {is_awaited} THEN {awaited} ELSE {done} END, {dollar}"
+            " FROM baskets b WHERE is_returned ORDER BY number",
         )
         self.insert(
             "RefundEntry",
             "pk, itemtype, creationtime, modifiedtime, returnRequest, orderEntry, expectedQuantity,"
             " receivedQuantity, amount, reason",
             f"SELECT {self.pk('RefundEntry', 'b.number')}, 'RefundEntry', {days}, {days}, {request},"
-            f" {self.pk('OrderEntry', 'l.number')}, quantity, quantity, (cents / 100::DOUBLE)::DECIMAL(18, 2)::VARCHAR,"
+            f" {self.pk('OrderEntry', 'l.number')}, quantity, CASE WHEN {is_awaited} THEN 0 ELSE quantity END,"
+            " (cents / 100::DOUBLE)::DECIMAL(18, 2)::VARCHAR,"
             f" [{reasons}][b.spread % 3 + 1]"
             " FROM baskets b JOIN lines l ON l.basket_number = b.number AND entry_number = 0"
             " WHERE b.is_returned ORDER BY b.number",

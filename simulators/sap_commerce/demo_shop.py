@@ -3,7 +3,7 @@
 Everything follows from the same baskets as the orders and leaves those untouched. Choices of ours: list prices
 are what was paid on average; stock levels follow from the product's number; orders of the last thirty days have
 one shipment and one payment each; about one payment in a hundred was refused, one shipment in twenty left after its
-promised day, and a third of the orders not yet shipped was promised for the day after the order.
+promised day, and a third of the orders not yet shipped was promised for the day it was ordered.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from simulators.sap_commerce.demo_connected import load_care, load_connected
+from simulators.sap_commerce.demo_drafts import load_drafts
 from simulators.seed.connected import consignment_code
 from simulators.seed.journey import data_folder
 
@@ -37,6 +38,7 @@ def load_shop(loader: Loader, *, today: date) -> None:
     _carts(loader)
     _quotes(loader)
     _content(loader)
+    load_drafts(loader)
     load_connected(loader)
     load_care(loader)
 
@@ -148,7 +150,7 @@ def _shipments(loader: Loader) -> None:
     order, sent = loader.pk("Order", "b.number"), "b.status = 'COMPLETED'"
     late = f"{sent} AND spread % 20 = 7 AND ordered_ms < {loader.now()} - {9 * _DAY_MS}"
     left = f"CASE WHEN {late} THEN ordered_ms + (4 + spread % 3) * {_DAY_MS} WHEN {sent} THEN modified_ms END"
-    days = f"CASE WHEN NOT {sent} AND spread % 3 = 0 THEN 1 ELSE 3 END"
+    days = f"CASE WHEN NOT {sent} AND spread % 3 = 0 THEN 0 ELSE 3 END"
     loader.insert(
         "Consignment",
         'pk, itemtype, creationtime, modifiedtime, code, "order", status, warehouse, deliveryMode, trackingID, carrier,'

@@ -80,6 +80,7 @@ class Journey:
     def __init__(self, *, scale: str, yesterday: date) -> None:
         import duckdb
 
+        self.scale = scale
         self._db: duckdb.DuckDBPyConnection = duckdb.connect()
         self._db.execute("SET threads = 2")
         for name in ("transactions", "products", "campaigns", "campaign_descriptions", "coupon_redemptions"):

@@ -13,10 +13,11 @@ from demo.balances import COUNTS, MORE_COUNTS, Balance, Refusal
 from demo.cycle import Cycle, Outcome
 from demo.errors import DemoError
 from demo.flows import Watched
+from demo.plan import CUSTOMERS
 from demo.report import Report
 from demo.screen import WIDTH, Screen
 from demo.simulated import Calls
-from demo.world import CUSTOMERS, World, flow_names
+from demo.world import World
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
 
@@ -80,9 +81,3 @@ def test_a_flow_that_had_to_be_started_by_hand_fails_the_demo(world):
 def test_the_demo_ends_when_a_flow_that_the_proofs_need_has_failed(world):
     with pytest.raises(DemoError, match="without salesforce_customers"):
         shown(world, outcome(CUSTOMERS, state="failed"))
-
-
-def test_flows_are_the_dag_files_of_the_moment_the_first_one_first(tmp_path):
-    for name in ("salesforce_b", CUSTOMERS, "salesforce_a", "iconik_x"):
-        (tmp_path / f"{name}.py").touch()
-    assert flow_names(tmp_path) == (CUSTOMERS, "salesforce_a", "salesforce_b")

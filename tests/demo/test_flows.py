@@ -12,6 +12,7 @@ from demo import flows, web
 from demo.airflow_rest import Question, Run
 from demo.errors import DemoError
 from demo.flows import run_flows
+from demo.plan import Start
 from demo.screen import Screen
 
 NOON = datetime(2026, 6, 30, 12, tzinfo=UTC)
@@ -22,7 +23,7 @@ class Airflow:
 
     def __init__(self, after=(), *, asks=(), mute=0):
         self.after, self.asks, self.mute = dict(after), list(asks), mute
-        self.all, self.looks, self.answered = [], 0, []
+        self.all, self.looks, self.answered, self.conf = [], 0, [], {}
 
     def runs(self):
         self.looks += 1
@@ -38,7 +39,8 @@ class Airflow:
                 ]
         return now
 
-    def trigger(self, flow):
+    def trigger(self, flow, *, conf):
+        self.conf[flow] = dict(conf)
         self.all.append(self._run(flow, by_assets=False))
         return self.all[-1]
 
@@ -72,9 +74,10 @@ def cycle(monkeypatch):
     monkeypatch.setattr(flows, "POLL_S", 0)
     monkeypatch.setattr(flows, "STALLED_S", 0.05)
 
-    def ran(airflow, *names, seconds=10):
+    def ran(airflow, *names, seconds=10, starts=None):
+        plan = starts or [Start(names[0])]
         with Screen(io.StringIO()).stage("cycle") as stage:
-            watch = run_flows(airflow, names, stage=stage, seconds=seconds, must_run=lambda: None)
+            watch = run_flows(airflow, names, starts=plan, stage=stage, seconds=seconds, must_run=lambda: None)
         return watch, {name: item.started_by for name, item in watch.watched().items()}
 
     return ran
@@ -83,7 +86,16 @@ def cycle(monkeypatch):
 def test_flows_that_follow_are_waited_for_and_named_with_who_started_them(cycle):
     watch, starters = cycle(Airflow({"b": "a", "c": "b"}), "a", "b", "c")
     assert starters == {"a": "hand", "b": "a", "c": "b"}
-    assert watch.by_hand == {"a"}
+    assert watch.by_hand == {"a": "hand"}
+
+
+def test_a_flow_of_the_plan_starts_when_those_before_it_have_ended_and_with_its_parameters(cycle):
+    airflow = Airflow()
+    plan = [Start("b", after=("a", "not there"), conf={"limit": 5}), Start("a")]
+    _, starters = cycle(airflow, "a", "b", starts=plan)
+    assert starters == {"a": "hand", "b": "hand"}
+    assert airflow.conf == {"a": {}, "b": {"limit": 5}}
+    assert [run.dag for run in airflow.all] == ["a", "b"]
 
 
 def test_a_flow_that_does_not_follow_is_triggered_and_said_to_be(cycle):

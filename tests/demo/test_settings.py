@@ -18,7 +18,8 @@ from demo.policy import dag_policy
 from demo.ports import Ports
 
 SYSTEM = {"url": "http://127.0.0.1:8080", "client_id": "c", "client_secret": "s", "username": "u", "password": "p"}
-SHOP = SYSTEM | {"occ_client_id": "t", "occ_client_secret": "ts"}
+SHOP = SYSTEM | {"occ_client_id": "t", "occ_client_secret": "ts", "hot_folder": "http://127.0.0.1:8080/hybris"}
+SHOP |= {"hot_folder_signature": "sig"}
 MEDIA = {"url": "http://127.0.0.1:8082", "app_id": "a", "auth_token": "at"}
 SYSTEMS = {"sap_commerce": SHOP, "salesforce": SYSTEM, "iconik": MEDIA, "opentext_iot": SYSTEM}
 
@@ -82,6 +83,8 @@ def test_connections_name_the_simulators(env):
     assert (shop["conn_type"], shop["login"]) == ("commerce_sync_sap_commerce", "u")
     trusted = json.loads(env["AIRFLOW_CONN_SAP_COMMERCE_OCC"])
     assert (trusted["host"], trusted["extra"]["client_id"]) == (SHOP["url"], "t")
+    folder = json.loads(env["AIRFLOW_CONN_SAP_COMMERCE_HOT_FOLDER"])
+    assert (folder["conn_type"], folder["host"], folder["password"]) == ("http", SHOP["hot_folder"], "sig")
     media = json.loads(env["AIRFLOW_CONN_ICONIK_DEFAULT"])
     assert (media["conn_type"], media["login"], media["password"]) == ("commerce_sync_iconik", "a", "at")
     assert json.loads(env["AIRFLOW_CONN_OPENTEXT_IOT_DEFAULT"])["conn_type"] == "commerce_sync_opentext_iot"

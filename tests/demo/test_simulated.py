@@ -21,6 +21,9 @@ BASE = "/services/data/vXX.0"
         f"PUT {BASE}/jobs/ingest/{{job}}/batches",
         "POST /odata2webservices/{service}/$batch",
         "POST /occ/v2/{site}/users",
+        "PUT /hybris/{path}",
+        "PUT /API/metadata/v1/{object_type}/{object_id}/views/{view_id}",
+        "PUT /device/v3/devices/{id}/tags/{tag}",
     ],
 )
 def test_anything_that_can_change_a_record_is_a_write(route):
@@ -36,6 +39,7 @@ def test_anything_that_can_change_a_record_is_a_write(route):
         f"POST {BASE}/jobs/query",
         f"POST {BASE}/composite/sobjects/{{kind}}",
         "GET /odata2webservices/{service}/{set}",
+        "POST /API/search/v1/search",
     ],
 )
 def test_signing_in_and_reading_are_no_writes(route):

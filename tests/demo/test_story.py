@@ -14,18 +14,20 @@ from demo import story
 from demo.airflow_rest import Run
 from demo.balances import COUNTS, MORE_COUNTS, Balance
 from demo.cycle import Cycle, Outcome
+from demo.faults import Wanted
 from demo.flows import Watched
 from demo.oracle import FIELDS, recompute
+from demo.plan import CUSTOMERS, HISTORY
 from demo.report import Report
 from demo.screen import WIDTH, Screen
 from demo.simulated import Calls
-from demo.world import CUSTOMERS, HISTORY, World
+from demo.world import World
 
 DAY = date(2026, 6, 30)
 
 
 def raw_order(number, *, owner, price="10.00"):
-    entry = {"entryNumber": 0, "quantity": 2, "totalPrice": price, "categories": ["c"]}
+    entry = {"entryNumber": 0, "quantity": 2, "totalPrice": price, "categories": ["c"], "product": "p1"}
     return {
         "code": f"o{number}",
         "status": "COMPLETED",
@@ -53,6 +55,8 @@ class Shop:
         return {"Customer": 10}.get(kind, 0)
 
     def records(self, kind, *, limit=None):
+        if kind == "Product":
+            return [{"code": "p1"}, {"code": "never ordered"}]
         if kind == "Customer":
             buyer = {"itemtype": "B2BCustomer", "uid": "b@example.com", "customerID": "B1"}
             guest = {"itemtype": "Customer", "uid": "anonymous", "customerID": None}
@@ -70,6 +74,7 @@ class Salesforce:
 
     def __init__(self):
         self.held = {"Account": {}, "Contact": {}}
+        self.products = [{"Commerce_Id__c": "p1"}]
         self.clock = 0
 
     def snapshot(self, sobject, *, key):
@@ -81,6 +86,8 @@ class Salesforce:
         return sum(record.get("SystemModstamp", 0) > since for record in records)
 
     def query(self, soql):
+        if "Product2" in soql:
+            return self.products
         newest = max((record["SystemModstamp"] for record in self.held[soql.split()[3]].values()), default=None)
         return [] if newest is None else [{"SystemModstamp": newest}]
 
@@ -96,7 +103,9 @@ class Flows:
     def __init__(self, shop, salesforce, *, wrong):
         self.shop, self.salesforce, self.wrong, self.ran, self.shop_writes = shop, salesforce, wrong, 0, 0
 
-    def run_cycle(self, world, *, name):
+    def run_cycle(self, world, *, name, **_plan):
+        if name == "its rest":  # nothing of it concerns Salesforce
+            return Cycle({}, {})
         self.ran += 1
         before, self.shop_writes = self.salesforce.clock, 0
         legs = {CUSTOMERS: self._customers(), HISTORY: self._history(world)}
@@ -139,6 +148,18 @@ def balance(leg, *, sent):
     return Balance(leg, "run", "changes", "green", True, counts, {}, {}, None, DAY)
 
 
+def stand_in_for_media_and_devices(monkeypatch):
+    """Their proofs have tests of their own; here nothing happens to them."""
+    for module, names in ((story.fleet, ["stand_still"]), (story.gallery, ["decide", "prove"])):
+        for name in names:
+            monkeypatch.setattr(module, name, lambda *args, **options: None)
+    monkeypatch.setattr(story.appliances, "claims", lambda world: {})
+    monkeypatch.setattr(story.appliances, "prove", lambda world, said, name: Wanted(set(), set(), set()))
+    monkeypatch.setattr(story.marks, "take", lambda world: {})
+    monkeypatch.setattr(story.edits, "edit", lambda world, said, before: None)
+    monkeypatch.setattr(story, "prove_followed", lambda *args, **options: None)
+
+
 @pytest.fixture
 def tell(monkeypatch, tmp_path):
     """Tells the story over the stand-ins; gives the report and what was printed."""
@@ -152,6 +173,7 @@ def tell(monkeypatch, tmp_path):
         world = World(folder, None, Screen(out), report, airflow, None, salesforce, {"sap_commerce": shop}, ())
         monkeypatch.setattr(story, "run_cycle", flows.run_cycle)
         monkeypatch.setattr(story.stamps, "written_objects", lambda: ["Account", "Contact"])
+        stand_in_for_media_and_devices(monkeypatch)
         story.tell(world)
         report.finish(seconds_per_stage={}, error=None)
         return report, out.getvalue()
@@ -238,6 +260,14 @@ def test_a_figure_that_is_a_cent_off_is_found(tell):
     report, _ = tell(wrong=wrong)
     assert "recompute: every figure is exact" in failed(report)
     assert report.exactness["max_difference"] == "0.01"
+
+
+def test_a_product_that_nobody_ordered_is_found(tell):
+    def wrong(flows, name):
+        flows.salesforce.products = [{"Commerce_Id__c": "p1"}, {"Commerce_Id__c": "never ordered"}]
+
+    report, _ = tell(wrong=wrong)
+    assert failed(report) == ["Salesforce has the ordered products, no others"]
 
 
 def test_a_contact_that_is_not_there_is_found(tell):

@@ -16,8 +16,24 @@ from flows.walking import Row, Shop, uid
 from systems.opentext_iot.iot_tenant import Tenant, key
 
 PROFILES = ("covisint_classic", "generic_rest")
-MORE_TEXTS = ("b2bUnit", "purchaseDate", "firmware", "serialNumber", "warrantyEnd", "contractId", "contractLevel", "contractEnd")
-MORE_TYPES = ("device.activated", "device.health", "usage.summary", "environment.excursion", "device.downtime", "usage.anomaly")
+MORE_TEXTS = (
+    "b2bUnit",
+    "purchaseDate",
+    "firmware",
+    "serialNumber",
+    "warrantyEnd",
+    "contractId",
+    "contractLevel",
+    "contractEnd",
+)
+MORE_TYPES = (
+    "device.activated",
+    "device.health",
+    "usage.summary",
+    "environment.excursion",
+    "device.downtime",
+    "usage.anomaly",
+)
 PACE = Pace(lag=timedelta(0), overlap=timedelta(minutes=15), first=timedelta(days=3), step=timedelta(days=3))
 
 
@@ -81,6 +97,24 @@ def fault(
             "faultInstanceId": instance} | data  # fmt: skip
     name = f"{device}/{code}/{instance}/{state}/{at.isoformat()}/{n}"
     return {"id": name, "type": "device.fault", "subject": device, "time": at, "data": body}
+
+
+RAW = "compressor seized by sabotage"
+"""What a device says of a cause; no customer ever reads it."""
+
+
+def excursion(device: str, name: str | None, at: datetime, *, state: str = "open", **data: Any) -> Row:
+    """A report of an excursion, as the inbox has it."""
+    body = {"excursionId": name, "metric": "temperatureC", "value": 11.8, "state": state, "cause": RAW} | data
+    return {"id": f"{device}/{name}/{state}/{at.isoformat()}", "type": "environment.excursion", "subject": device,
+            "time": at, "data": body}  # fmt: skip
+
+
+def downtime(device: str, name: str, at: datetime, *, state: str = "open", **data: Any) -> Row:
+    """A report of a downtime, as the inbox has it."""
+    body = {"downtimeId": name, "state": state, "startAt": at.isoformat(), "cause": RAW} | data
+    return {"id": f"{device}/{name}/{state}/{at.isoformat()}", "type": "device.downtime", "subject": device, "time": at,
+            "data": body}  # fmt: skip
 
 
 def ago(**span: float) -> datetime:

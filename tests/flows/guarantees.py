@@ -31,7 +31,16 @@ def months_on(start: date, months: int) -> date:
 class Guarantees(Repairs):
     """What the shop sold, and what both sides know of its cover."""
 
-    def __init__(self, far: Any, shop: Shop, walk: Walk, patch: pytest.MonkeyPatch, *, ledger: Ledger | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        far: Any,
+        shop: Shop,
+        walk: Walk,
+        patch: pytest.MonkeyPatch,
+        *,
+        ledger: Ledger | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(Appliances(far, shop, patch, **options), patch)
         self.walk, self.ledger = walk, ledger or walk.site.ledger
 
@@ -54,13 +63,18 @@ class Guarantees(Repairs):
         body = {"serialNumber": f"SN-{number}", "productCode": "c200", "activationDate": f"{on}", "firmware": "3.4.1"} | {
             {"product": "productCode", "serial": "serialNumber"}[name]: value for name, value in values.items()}  # fmt: skip
         at = ago(days=50) + timedelta(minutes=n)
-        noted(self.ledger, {"id": f"{device}/a/{n}", "type": "device.activated", "subject": device, "time": at, "data": body})
+        noted(
+            self.ledger,
+            {"id": f"{device}/a/{n}", "type": "device.activated", "subject": device, "time": at, "data": body},
+        )
 
     def ran(self, device: str, *totals: tuple[int, float]) -> None:
         """Counter readings: days ago (the day's end), hours."""
         noted(self.ledger, *(summary(device, days + 1, runtimeHoursTotal=total) for days, total in totals))
 
-    def contract(self, code: str, customer: int, *, on: date, sku: str = "care-basic", quantity: int = 1, **values: Any) -> None:
+    def contract(
+        self, code: str, customer: int, *, on: date, sku: str = "care-basic", quantity: int = 1, **values: Any
+    ) -> None:
         self.shop.order(code, customer=customer, day=f"{on}", lines=[line(0, sku, quantity, 99)], **values)
 
     def __call__(self, *chosen: str, mode: str = "auto", days: float = 0) -> dict[str, Run]:

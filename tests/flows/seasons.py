@@ -131,8 +131,8 @@ class Season:
 
     # The flow, and who looks on
 
-    def __call__(self, now: datetime, *, leg: str | None = None) -> Row:
-        """One run, looked at after every single call; what it raised is in ``errors``."""
+    def __call__(self, now: datetime, *, leg: str | None = PLACES) -> Row:
+        """One run (None: of both legs), looked at after every single call; what it raised is in ``errors``."""
         walk = self.gallery.walk
         walk.source = lambda source, on_call: flow.source_system(source, self._watched(on_call))
         walk.target = lambda mapping, on_call: flow.target_system(mapping, self._watched(on_call))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -86,3 +87,26 @@ def test_bad_terms_are_named_and_the_others_arrive(walk: Walk, sales: Sales) -> 
     assert {key: item.code for key, item in walk.rejects(TERMS).items()} == {"acme": "credit_limit_is_not_negative"}
     assert sales.unit(name)["userPriceGroup"] == f"prices-{name}"
     assert set(sales.unit(name)["groups"]) == {"retail", "crm-tier-gold"}
+
+
+def test_a_unit_the_shop_deleted_since_the_last_scan_is_not_made_again(walk: Walk, sales: Sales) -> None:
+    terms(walk)
+    sales.shop.far.delete("B2BUnit", str(sales.unit("acme")["pk"]))
+    other = sales.person("eve@sales.example")
+    sales.shop.far.put("Employee", [{"uid": "eve@sales.example", "name": "Eve", "modifiedtime": sales.shop.tick(90)}])
+    for name in ("acme", "zeta"):
+        sales.org.far.patch("Account", sales.id("Account", name), OwnerId=other, Tier__c="Platinum")
+    assert terms(walk, mode="changes") == 4
+    assert [row["uid"] for row in sales.shop.far.records("B2BUnit")] == ["zeta"]
+    unit = sales.unit("zeta")
+    assert (unit["accountManager"], set(unit["groups"])) == ("eve@sales.example", {"retail", "crm-tier-platinum"})
+    for leg in (TERMS, OWNERS):
+        found = walk.rejects(leg)["acme"]
+        assert (found.status, found.code, found.reason_class) == ("rejected", "not_in_shop", "reference")
+        assert "creates: false" in found.reason
+    sales.shop.units("acme", groups=["retail"])
+    assert terms(walk, now=datetime.now(UTC) + timedelta(hours=1)) == 2
+    unit = sales.unit("acme")
+    assert (unit["userPriceGroup"], set(unit["groups"])) == ("prices-acme", {"retail", "crm-tier-platinum"})
+    assert unit["accountManager"] == "eve@sales.example"
+    assert (walk.rejects(TERMS), walk.rejects(OWNERS)) == ({}, {})

@@ -85,7 +85,9 @@ def test_bands_have_hysteresis_and_late_windows_count_as_if_in_time(repairs: Rep
     noted(ledger, *used(devices[1], range(30, 59), load=85), *used(devices[2], range(30, 59), load=85))
     noted(ledger, *used(devices[2], range(1, 15), load=62, n=1))
     walked(walk)
-    assert repairs.groups()[HEAVY] == {1, 2, 3, 4, 5}, "both were above enter a month ago, and are above leave: 75, 73.5"
+    assert repairs.groups()[HEAVY] == {1, 2, 3, 4, 5}, (
+        "both were above enter a month ago, and are above leave: 75, 73.5"
+    )
     noted(ledger, *used(devices[2], range(1, 22), load=62, n=2))
     walked(walk)
     assert repairs.groups()[HEAVY] == {1, 3, 4, 5}
@@ -132,7 +134,15 @@ def test_each_gate_lets_one_pass_and_stops_one(repairs: Repairs, shop: Shop, wal
     for number in range(1, 6):
         shop.order(f"O{number}", customer=number, day=f"{ago(days=900):%Y-%m-%d}", lines=[line(0, "c200", 1, 5)])
     shop.order("O4b", customer=4, day=f"{ago(days=9):%Y-%m-%d}", lines=[line(0, "c300", 1, 5)], status="CANCELLED")
-    odd = {6: {"consent": False}, 7: {}, 8: {}, 9: {"purchaseDate": f"{ago(days=10):%Y-%m-%d}"}, 10: {}, 11: {}, 12: {"product": "c100"}}
+    odd = {
+        6: {"consent": False},
+        7: {},
+        8: {},
+        9: {"purchaseDate": f"{ago(days=10):%Y-%m-%d}"},
+        10: {},
+        11: {},
+        12: {"product": "c100"},
+    }
     more = {number: repairs.owner(number, **values) for number, values in odd.items()}
     repairs.consent(7, withdrawn=True)
     shop.change(8, loginDisabled=True)
@@ -195,7 +205,9 @@ def test_a_mass_move_waits_for_a_person(repairs: Repairs, walk: Walk) -> None:
     assert isinstance(walk.error, GuardError)
     assert repairs.groups() == {HEAVY: set(range(1, 15))}
     ledger.answer_holds(LEG, keys=["*"], status="refused", by="ann")
-    noted(ledger, *(row for number in range(1, 12) for row in used(devices[number], load=85, n=2)))  # and its correction
+    noted(
+        ledger, *(row for number in range(1, 12) for row in used(devices[number], load=85, n=2))
+    )  # and its correction
     run = walked(walk)
     assert (run.sent, repairs.groups()) == (1, {HEAVY: set(range(1, 15)) - {12}})
 
@@ -229,7 +241,11 @@ def test_odd_members_are_refused_and_the_others_arrive(repairs: Repairs, shop: S
     ledger, devices = walk.site.ledger, crowd(repairs, walk, range(1, 6))
     for number, name in ((1, "\u0645\u0631\u062d\u0628\u0627 \U0001f600 " + "x" * 300), (2, "")):
         shop.change(number, name=name)
-    noted(ledger, *used(devices[1], range(100, 130)), {**summary(devices[1], 3), "id": "bad", "data": {"windowStart": "soon"}})
+    noted(
+        ledger,
+        *used(devices[1], range(100, 130)),
+        {**summary(devices[1], 3), "id": "bad", "data": {"windowStart": "soon"}},
+    )
     walked(walk)
     assert repairs.groups() == {HEAVY: {1, 2, 3, 4, 5}}
     shop.far.put("Customer", [{"uid": "y" * 260 + "@x.example", "customerID": "C0066", "modifiedtime": shop.tick()}])

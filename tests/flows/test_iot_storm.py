@@ -36,7 +36,9 @@ class Weather:
 
     def wanted(self, before: Expected) -> Expected:
         """What the oracle says of all that has come so far."""
-        events = {event[0]: event for number in sorted(self.seen) for event in storm_flows.delivered(self.folder, number)}
+        events = {
+            event[0]: event for number in sorted(self.seen) for event in storm_flows.delivered(self.folder, number)
+        }
         return expect(self.world, events.values(), now=self.now, stock=before.stock)
 
     def held(self) -> Expected:

@@ -32,18 +32,25 @@ def test_every_contract_finds_its_device_or_a_person(shelf: Guarantees, shop: Sh
         shop.far.put("Order", [{"code": code, "date": f"{day(30)}T12:00:00+00:00", "currency": "USD", "status": "COMPLETED", "unit": "acme",
                                 "user": f"b{buyer}@people.example", "entries": [line(0, sku, 1, 5)], "modifiedtime": shop.tick()}])  # fmt: skip
     unit = shelf.sold(6, on=day(30), order="O60", customerRef="B0050")
+    asleep = shelf.sold(8, on=day(3), is_event=False)  # not activated yet
+    shelf.contract("K8", 8, on=day(3))
+    shop.customers(9, 10)
+    shelf.contract("K9", 9, on=day(13))  # its device is still to come
+    shelf.contract("K30", 10, on=day(14))  # this one should be here
     shelf.contract("K1", 1, on=day(5))
     shelf.contract("K4", 4, on=day(4), quantity=2)
-    shelf.contract("K9", 9999, on=day(4)) if False else None
     run = shelf(CONTRACTS)[CONTRACTS]
-    assert [shelf.on_device(device)[1:3] for device in (sole, *pair, unit)] == [
-        ("K1-0", "basic"), ("O20-1.1", "plus"), ("O20-1.2", "plus"), ("O61-0", "full")]  # fmt: skip
+    assert [shelf.on_device(device)[1:3] for device in (sole, *pair, unit, asleep)] == [
+        ("K1-0", "basic"), ("O20-1.1", "plus"), ("O20-1.2", "plus"), ("O61-0", "full"), ("K8-0", "basic")]  # fmt: skip
     assert [shelf.on_device(device)[1:] for device in two] == [(None, None, None)] * 2
-    assert (run.status, set(shelf.walk.rejects(CONTRACTS))) == ("green", {"contract|K4-0.1", "contract|K4-0.2"})
+    assert (run.status, set(shelf.walk.rejects(CONTRACTS))) == (
+        "green",
+        {"contract|K30-0", "contract|K4-0.1", "contract|K4-0.2"},
+    )
     shelf.fleet.relabel(two[1], contractId="K4-0.1")  # a person says so
     run = shelf(CONTRACTS)[CONTRACTS]
     assert shelf.on_device(two[1])[1:] == ("K4-0.1", "basic", f"{months_on(day(4), 12)}")
-    assert set(shelf.walk.rejects(CONTRACTS)) == {"contract|K4-0.2"}
+    assert set(shelf.walk.rejects(CONTRACTS)) == {"contract|K30-0", "contract|K4-0.2"}
     assert shelf(CONTRACTS)[CONTRACTS].delivered == 0
 
 
@@ -72,7 +79,12 @@ def test_a_return_or_cancellation_ends_the_contract(shelf: Guarantees, shop: Sho
     shop.returned("R4", "O4", entry=0, pieces=1)  # the device itself
     shelf(RECORDS, CONTRACTS)
     ends = f"{months_on(day(59), 36)}"
-    assert [shelf.on_device(device)[:2] for device in devices.values()] == [(ends, "K1-0"), (ends, None), (ends, None), (None, None)]
+    assert [shelf.on_device(device)[:2] for device in devices.values()] == [
+        (ends, "K1-0"),
+        (ends, None),
+        (ends, None),
+        (None, None),
+    ]
     assert shelf.states() == {1: "in_warranty", 2: "in_warranty", 3: "in_warranty", 4: "returned"}
     shop.returned("R1", "K1", entry=0, pieces=1, status="RECEIVED")
     shelf(RECORDS, CONTRACTS)

@@ -10,10 +10,11 @@ import pytest
 
 from commerce_sync.ledger import Ledger
 from commerce_sync.systems import rest
-from flows.appliances import Appliances, Repairs, ago, noted
+from flows.appliances import Appliances, Repairs, ago, excursion, noted
 from flows.killing import assert_survives
-from flows.test_iot_incidents import MEMBERS, excursion
 from flows.walking import Org, Shop
+
+MEMBERS = "incident_members_to_groups"
 
 
 def ledger_of(folder: Path) -> Ledger:

@@ -30,3 +30,13 @@ def pushing_shop(sap_commerce: Any, receiver: Receiver) -> Shop:
     receiver.open("sap_commerce", login=LOGIN)
     sap_commerce.clear_faults()
     return Shop(sap_commerce, receiver)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What starts Airflow itself takes minutes: it runs when asked for with ``-m slow``."""
+    if "slow" in str(config.getoption("markexpr") or ""):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]

@@ -39,12 +39,12 @@ starts:
 """
 
 
-def until(is_true: Callable[[], Any], *, what: str, seconds: float = 20) -> Any:
+def until(is_true: Callable[[], Any], *, what: str, seconds: float = 20, pause_s: float = 0.02) -> Any:
     """Poll a local server until it has done something."""
     end = time.monotonic() + seconds
     while not (found := is_true()):
         assert time.monotonic() < end, f"waited {seconds} s for {what}"
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return found
 
 
@@ -112,7 +112,8 @@ class Shop:
 
     def __init__(self, far: Any, receiver: Receiver) -> None:
         self.far, self.receiver = far, receiver
-        far.put("Customer", [{"uid": "ann@example.com", "customerID": "C1", "name": "Ann"}])
+        far.put("Customer", [{"uid": "ann@example.com", "customerID": "C1", "name": "Ann",
+                              "modifiedtime": "2026-01-01T00:00:00Z"}])  # fmt: skip
         far.put("Product", [{"code": "p1", "name": {"en": "Pump"}}])
 
     def order(self, code: str, **values: Any) -> None:

@@ -10,11 +10,11 @@ from datetime import timedelta
 
 import pytest
 import requests
-from receiver.receiving import TIMEOUT_S, until
-from systems.opentext_iot.iot_tenant import Tenant, key
 
 from commerce_sync.systems.opentext_iot.hook import OpenTextIotHook
 from commerce_sync.systems.opentext_iot.polling import Pace
+from receiver.receiving import TIMEOUT_S, until
+from systems.opentext_iot.iot_tenant import Tenant, key
 
 CLASSIC, GENERIC = "covisint_classic", "generic_rest"
 SAID = "signing-secret"
@@ -33,7 +33,12 @@ def opened(receiver, opentext_iot, monkeypatch):
     """Connections of the platform, by profile, and of its pushes."""
 
     def _open(profile=GENERIC, **extra):
-        values = {"profile": profile, "realm": opentext_iot.realm, "tenant": opentext_iot.tenant, "max_per_second": 2000}
+        values = {
+            "profile": profile,
+            "realm": opentext_iot.realm,
+            "tenant": opentext_iot.tenant,
+            "max_per_second": 2000,
+        }
         fields = {"conn_type": "commerce_sync_opentext_iot", "host": opentext_iot.url, "login": opentext_iot.client_id,
                   "password": opentext_iot.client_secret, "extra": values}  # fmt: skip
         monkeypatch.setenv("AIRFLOW_CONN_OPENTEXT_IOT_DEFAULT", json.dumps(fields))
@@ -150,10 +155,14 @@ def test_while_the_platform_does_not_tell_its_templates_the_sender_comes_again(o
 def test_what_cannot_be_read_is_set_aside_with_a_reason(opened, tenant, ledger):
     receiver = opened(CLASSIC)
     device = tenant.device(1)
-    broken = [envelope(device, 1, message="%%%", encodingType="BASE64"), envelope(device, 2, creation=10**30), envelope(device, 3)]
+    broken = [
+        envelope(device, 1, message="%%%", encodingType="BASE64"),
+        envelope(device, 2, creation=10**30),
+        envelope(device, 3),
+    ]
     assert signed(receiver, broken).status_code == 200
     assert [row["data"].get("faultCode") for row in receiver.kept("iot")] == ["E17"]
-    assert {reject.code for reject in ledger.rejects("feed/iot")} == {"bad base64", "no time of receipt"}
+    assert {reject.code for reject in ledger.rejects("feed/iot")} == {"bad base64", "unreadable envelope"}
     assert [(one.events, one.new, one.refused) for one in ledger.receipts()] == [(3, 1, 2)]
 
 

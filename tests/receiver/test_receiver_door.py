@@ -9,12 +9,12 @@ import threading
 import time
 
 import pytest
-from receiver.receiving import LOGIN, SECRET, Receiver, until
 
 from commerce_sync.errors import ConfigurationError, RetryableError
 from commerce_sync.ledger import Ledger
 from commerce_sync.receiver.credentials import Keys, credential
 from commerce_sync.receiver.pace import Pace
+from receiver.receiving import LOGIN, SECRET, Receiver, until
 
 AUTH = (LOGIN, SECRET.encode())
 PATH = "/sap_commerce/sync/OutboundOrder"
@@ -150,7 +150,11 @@ def test_a_ledger_that_does_not_answer_means_come_again(opened, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Ledger, "add_events", _away)
         answer = opened.post(PATH, ITEM, auth=AUTH)
-    assert (answer.status_code, answer.headers["Retry-After"], answer.json()["error"]["code"]) == (503, "5", "no_ledger")
+    assert (answer.status_code, answer.headers["Retry-After"], answer.json()["error"]["code"]) == (
+        503,
+        "5",
+        "no_ledger",
+    )
     assert opened.post(PATH, ITEM, auth=AUTH).status_code == 201
     assert len(opened.kept("sap_commerce")) == 1
 

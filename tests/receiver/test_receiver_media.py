@@ -6,9 +6,11 @@ import json
 
 import pytest
 import requests
+
 from receiver.receiving import SECRET, TIMEOUT_S, until
 
 SAID = "plain-secret"
+ASSET = "0d56db81-1b8e-4a68-9658-98ad9a94d841"
 EVENT = {
     "system_domain_id": "d1", "event_type": "collections", "object_id": "asset-1", "user_id": "u1", "realm": "contents",
     "operation": "create", "request_id": "r1",
@@ -60,9 +62,9 @@ def test_a_click_arrives_and_its_token_is_never_kept(dam, opened):
     action = {"context": "ASSET", "title": "Publish", "type": "POST", "url": f"{opened.url}/iconik/actions",
               "headers": {"X-Secret": SAID}}  # fmt: skip
     made = call(dam, "POST", "assets/v1/custom_actions/ASSET/", action)["id"]
-    call(dam, "POST", f"assets/v1/custom_actions/ASSET/{made}/callback/", {"asset_ids": ["asset-7"]})
+    call(dam, "POST", f"assets/v1/custom_actions/ASSET/{made}/callback/", {"asset_ids": [ASSET]})
     (row,) = until(lambda: opened.kept("iconik", "action.asset"), what="the click")
-    assert (row["subject"], row["data"]["action_id"], row["data"]["asset_ids"]) == ("asset-7", made, ["asset-7"])
+    assert (row["subject"], row["data"]["action_id"], row["data"]["asset_ids"]) == (ASSET, made, [ASSET])
     answer = post(opened, "actions", ACTION)
     assert (answer.status_code, answer.json()) == (200, {"redirect_url": None})
     assert "short-lived" not in json.dumps(opened.kept("iconik"), default=str)

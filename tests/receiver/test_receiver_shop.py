@@ -7,6 +7,7 @@ import re
 import time
 
 import pytest
+
 from receiver.receiving import LOGIN, SECRET
 
 AUTH = (LOGIN, SECRET.encode())
@@ -69,7 +70,9 @@ def test_an_items_end_arrives_as_deleted(pushing_shop, receiver, in_batches):
     assert {row["subject"] for row in receiver.kept("sap_commerce")} == {"o1"}
 
 
-def test_a_receiver_that_is_down_is_tried_again_by_the_next_run_and_seen_in_the_shops_monitoring(pushing_shop, receiver):
+def test_a_receiver_that_is_down_is_tried_again_by_the_next_run_and_seen_in_the_shops_monitoring(
+    pushing_shop, receiver
+):
     pushing_shop.order("o1")
     pushing_shop.channel()
     receiver.stop()
@@ -124,7 +127,12 @@ def test_a_webhook_says_what_happened_to_which_item(pushing_shop, receiver, even
     assert pushing_shop.settle()["sent"] == 1
     (row,) = receiver.kept("sap_commerce")
     assert (row["type"], row["subject"]) == (f"OutboundOrder.{kind}", "o1")
-    assert row["data"] == {"via": "webhook", "object": "OutboundOrder", "kind": kind, "message_id": row["data"]["message_id"]}
+    assert row["data"] == {
+        "via": "webhook",
+        "object": "OutboundOrder",
+        "kind": kind,
+        "message_id": row["data"]["message_id"],
+    }
 
 
 def test_a_webhook_that_met_503_comes_again_after_ten_seconds(pushing_shop, receiver, monkeypatch, ledger):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from receiver.receiving import SECRET
 
 BEARER = {"Authorization": f"Bearer {SECRET}".encode()}

@@ -11,7 +11,7 @@
 --
 -- Policy. Raise `version` when you change a rule: decisions are recorded with it.
 WITH policy AS (
-    SELECT 1 AS version, 1 AS min_approvers, false AS four_eyes,    -- four_eyes: somebody else than the uploader approves
+    SELECT 2 AS version, 1 AS min_approvers, false AS four_eyes,    -- four_eyes: somebody else than the uploader approves
         INTERVAL 24 HOUR AS patience,                               -- for renditions of a new version
         ['ready_for_commerce', 'published'] AS states, ['all_channels', 'web_only'] AS usages
 ),
@@ -69,7 +69,9 @@ asset AS (
         list_filter(coalesce(a.formats, []), lambda f: f.name = 'ORIGINAL')[1] AS original,
         list_transform(list_filter(coalesce(a.relations, []), lambda x: x.relation_type = 'replaces'
             AND x.related_from_asset_id = a.id), lambda x: x.related_to_asset_id) AS replaces,
-        a.files, a.proxies, a.keyframes
+        a.files, a.proxies, a.keyframes,
+        -- K8 places what belongs to a campaign: it needs a catalog only, and is no product's hero.
+        coalesce(nullif(trim(a.metadata.campaign_code), '') IS NOT NULL, false) AS in_campaign
     FROM assets AS a LEFT JOIN roles AS r ON r.role = a.metadata.media_role
 ),
 placed AS (
@@ -83,7 +85,8 @@ placed AS (
 ),
 -- Checks of the asset itself and of its latest version, in the order they are shown.
 judged AS (
-    SELECT a.*, p.home.catalog AS catalog, p.home.version AS catalog_version,
+    SELECT a.*, coalesce(p.home.catalog, CASE WHEN a.in_campaign THEN a.meta.catalog END) AS catalog,
+        coalesce(p.home.version, CASE WHEN a.in_campaign THEN 'Staged' END) AS catalog_version,
         [{'name': 'asset_is_active', 'ok': a.status = 'ACTIVE' AND NOT coalesce(a.is_blocked, false)},
          {'name': 'commerce_status', 'ok': list_contains(y.states, a.meta.commerce_status)},
          {'name': 'usage_rights', 'ok': list_contains(y.usages, a.meta.usage_rights)},
@@ -91,9 +94,10 @@ judged AS (
          {'name': 'role_is_known', 'ok': a.kind IS NOT NULL},
          {'name': 'alt_text', 'ok': a.kind = 'document' OR nullif(trim(a.meta.alt_text), '') IS NOT NULL},
          {'name': 'language', 'ok': regexp_full_match(a.meta.language, '[a-z]{2,3}(-[A-Za-z0-9]{2,8})*')},
-         {'name': 'has_a_place', 'ok': len(a.skus) > 0 OR len(a.categories) > 0},
+         {'name': 'has_a_place', 'ok': len(a.skus) > 0 OR len(a.categories) > 0
+            OR (a.in_campaign AND nullif(trim(a.meta.catalog), '') IS NOT NULL)},
          {'name': 'every_sku_in_shop', 'ok': coalesce(p.known_skus, 0) = len(a.skus)
-            AND coalesce(p.known_skus, 0) + coalesce(p.known_categories, 0) > 0}] AS asset_checks,
+            AND (coalesce(p.known_skus, 0) + coalesce(p.known_categories, 0) > 0 OR len(a.skus) + len(a.categories) = 0)}] AS asset_checks,
         [{'name': 'approved', 'ok': a.approval.status = 'APPROVED'},
          {'name': 'approval_of_latest_version', 'ok': a.approval.version_id = a.version_id},
          {'name': 'enough_approvers', 'ok': len(a.approvers) >= greatest(y.min_approvers, coalesce(a.approval.min_number, 1))},
@@ -111,7 +115,7 @@ replaced AS (SELECT DISTINCT unnest(replaces) AS id FROM sound WHERE asset_ok AN
 -- One hero per product and language: who is there stays; of several newcomers nobody is taken before a person decided.
 heroes AS (
     SELECT id, unnest(skus) AS sku, meta.language AS language, was_live
-    FROM sound WHERE meta.media_role = 'hero' AND asset_ok AND (version_ok OR was_live) AND id NOT IN (SELECT id FROM replaced)
+    FROM sound WHERE meta.media_role = 'hero' AND NOT in_campaign AND asset_ok AND (version_ok OR was_live) AND id NOT IN (SELECT id FROM replaced)
 ),
 contested AS (
     SELECT id FROM heroes AS h WHERE EXISTS (
@@ -213,8 +217,9 @@ SELECT b.owner, b.channel, b.rendition, 'iconik-' || b.owner || '-' || b.renditi
 FROM before AS b CROSS JOIN policy AS y
 WHERE b.live AND b.owner NOT IN (SELECT id FROM assets) AND EXISTS (SELECT 1 FROM assets)
 )
--- since when it is so: a decision is recorded again when it, its reasons, the version or the policy changed
-SELECT v.*, CASE WHEN b.decision = v.decision AND b.failed = v.failed AND b.policy = v.policy
-        AND b.latest_version_id IS NOT DISTINCT FROM v.latest_version_id THEN b.decided_at ELSE m.at END AS decided_at
-FROM verdicts AS v CROSS JOIN moment AS m 
+-- decisions: the number of this one. It is recorded again when it, its reasons, the version or the policy changed. A
+-- number, as the moment would differ when a run that died is taken up again, and be recorded twice.
+SELECT v.*, coalesce(b.decisions, 0) + CASE WHEN b.decision = v.decision AND b.failed = v.failed AND b.policy = v.policy
+        AND b.latest_version_id IS NOT DISTINCT FROM v.latest_version_id THEN 0 ELSE 1 END AS decisions
+FROM verdicts AS v
 LEFT JOIN before AS b ON b.owner = v.owner AND b.channel = v.channel AND b.rendition = v.rendition

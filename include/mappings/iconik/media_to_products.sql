@@ -1,10 +1,8 @@
--- K1: what products show. One row per product with media of ours, and per product that had some before.
+-- K1: galleries and data sheets of products. One row per product with media of ours, and per product that had some.
 -- Read over `medias` (what is in the shop now), `assets` (what it shows, by role) and `products`.
---   picture       the hero, in English where there is one, else in the first language
---   thumbnail     the asset of that role, else the small rendition of the hero
 --   galleryImages containers of hero, gallery and video assets
 --   data_sheet    datasheets
--- A picture that is not ours stays where no hero takes its place.
+-- What belongs to a campaign is placed by K8.
 WITH shown AS (
     SELECT regexp_extract(code, '^iconik-([0-9a-f-]{36})-(.+)$', 1) AS asset_id,
         regexp_extract(code, '^iconik-([0-9a-f-]{36})-(.+)$', 2) AS rendition, code,
@@ -12,11 +10,11 @@ WITH shown AS (
     FROM medias WHERE size > 0
 ),
 placed AS (
-    SELECT s.*, a.metadata.media_role AS role, a.metadata."language" AS language, unnest(a.metadata.sku) AS sku
-    FROM shown AS s JOIN assets AS a ON a.id = s.asset_id
+    SELECT s.*, a.metadata.media_role AS role, unnest(a.metadata.sku) AS sku
+    FROM shown AS s JOIN assets AS a ON a.id = s.asset_id WHERE nullif(trim(a.metadata.campaign_code), '') IS NULL
 ),
 product AS (
-    SELECT code, catalogVersion.version AS version, catalogVersion.catalog.id AS catalog, picture, thumbnail FROM products
+    SELECT code, catalogVersion.version AS version, catalogVersion.catalog.id AS catalog FROM products
     QUALIFY row_number() OVER (PARTITION BY code, catalog ORDER BY version = 'Staged' DESC, version) = 1
 ),
 linked AS (
@@ -25,19 +23,13 @@ linked AS (
 ),
 wanted AS (
     SELECT code, catalog, version,
-        first(media ORDER BY language <> 'en', language, media) FILTER (role = 'hero' AND rendition = 'master') AS picture,
-        first(media ORDER BY role <> 'thumbnail', language <> 'en', language, media)
-            FILTER ((role = 'thumbnail' AND rendition = 'master') OR (role = 'hero' AND rendition = 'thumb')) AS thumbnail,
         list_sort(list(DISTINCT container) FILTER (role IN ('hero', 'gallery', 'video') AND rendition IN ('master', 'web')
             AND container IS NOT NULL)) AS gallery,
         list_sort(list(DISTINCT media) FILTER (role = 'datasheet' AND rendition = 'master')) AS sheets
     FROM linked GROUP BY ALL
 )
 SELECT p.catalog || ':' || p.code AS owner, p.code, p.catalog, p.version,
-    coalesce(w.picture, CASE WHEN p.picture.code NOT LIKE 'iconik-%' THEN p.picture.code END) AS picture,
-    coalesce(w.thumbnail, CASE WHEN p.thumbnail.code NOT LIKE 'iconik-%' THEN p.thumbnail.code END) AS thumbnail,
     list_transform(w.gallery, lambda g: {'qualifier': g, 'catalogVersion': {'version': p.version, 'catalog': {'id': p.catalog}}}) AS gallery,
     list_transform(w.sheets, lambda g: {'code': g, 'catalogVersion': {'version': p.version, 'catalog': {'id': p.catalog}}}) AS sheets
 FROM product AS p LEFT JOIN wanted AS w ON w.code = p.code AND w.catalog = p.catalog AND w.version = p.version
-WHERE w.code IS NOT NULL OR coalesce(p.picture.code LIKE 'iconik-%' OR p.thumbnail.code LIKE 'iconik-%', false)
-    OR EXISTS (SELECT 1 FROM before AS b WHERE b.owner = p.catalog || ':' || p.code)
+WHERE w.code IS NOT NULL OR EXISTS (SELECT 1 FROM before AS b WHERE b.owner = p.catalog || ':' || p.code)

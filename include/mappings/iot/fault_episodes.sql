@@ -198,7 +198,7 @@ allowed AS (
     FROM ranked WHERE is_known AND is_known_device
 )
 SELECT coalesce(uid, '') AS owner, 'offer' AS kind, 'offer|' || grp || '|' || uid AS id, grp, uid, NULL::VARCHAR AS device_id, NULL::VARCHAR AS instance,
-       min(code) AS fault_code, any_value(part) AS part, NULL::BIGINT AS quantity, NULL::VARCHAR AS product,
+       min(code) AS fault_code, min(part) AS part, NULL::BIGINT AS quantity, NULL::VARCHAR AS product,
        bool_or(is_offered) AS is_wanted, true AS is_known
 FROM allowed WHERE uid IS NOT NULL GROUP BY grp, uid
 UNION ALL

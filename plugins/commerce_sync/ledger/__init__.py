@@ -21,14 +21,18 @@ in one transaction (see ``state`` and ``settle``); what people look at is ordina
 
 from __future__ import annotations
 
+from commerce_sync.ledger.alarms import FAILURE, Alert, Finding
 from commerce_sync.ledger.aliases import Linked
+from commerce_sync.ledger.answers import RejectAnswer
 from commerce_sync.ledger.conflicts import Conflict, PairMove, PairState
 from commerce_sync.ledger.events import REFUSED, Added, FeedState, Refused, feed_leg
 from commerce_sync.ledger.events import schema as event_schema
 from commerce_sync.ledger.holds import Hold
 from commerce_sync.ledger.jobs import Job, RunJobs
 from commerce_sync.ledger.ledger import Ledger
-from commerce_sync.ledger.rejects import Reject, RejectStatus
+from commerce_sync.ledger.receipts import Receipt, ReceiptCount
+from commerce_sync.ledger.rejected import Said
+from commerce_sync.ledger.rejects import Reject, RejectGroup, RejectStatus
 from commerce_sync.ledger.rejects import schema as reject_schema
 from commerce_sync.ledger.runs import Kind, Run, Status, Window
 from commerce_sync.ledger.settle import KEEP
@@ -37,11 +41,14 @@ from commerce_sync.ledger.tables import COUNTS
 
 __all__ = [
     "COUNTS",
+    "FAILURE",
     "KEEP",
     "REFUSED",
     "Added",
+    "Alert",
     "Conflict",
     "FeedState",
+    "Finding",
     "Hold",
     "Job",
     "Kind",
@@ -51,11 +58,16 @@ __all__ = [
     "MarkerFile",
     "PairMove",
     "PairState",
+    "Receipt",
+    "ReceiptCount",
     "Reject",
+    "RejectAnswer",
+    "RejectGroup",
     "Refused",
     "RejectStatus",
     "Run",
     "RunJobs",
+    "Said",
     "Status",
     "Window",
     "event_schema",

@@ -137,3 +137,11 @@ def _ends(steps: Mapping[str, tuple[str, str | None]]) -> dict[str, tuple[str, s
             end = ends[at]
         ends |= dict.fromkeys(passed, end)
     return ends
+
+
+def other_names(connection: Connection, names: Sequence[str]) -> list[str]:
+    """External ids and record ids that records of these names had before a merge, or have since; in any system."""
+    columns = (ALIAS.c.lost, ALIAS.c.now, ALIAS.c.lost_id, ALIAS.c.now_id)
+    query = sa.select(*columns).where(sa.or_(*(column.in_(list(names)) for column in columns)))
+    found = {name for row in connection.execute(query) for name in row if name}
+    return sorted(found - set(names))

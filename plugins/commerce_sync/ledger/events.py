@@ -178,6 +178,8 @@ def _insert(connection: Connection, rows: pa.Table) -> int:
     new = 0
     for part in _as_text(rows).to_batches(max_chunksize=CHUNK):
         values = list(zip(*(column.to_pylist() for column in part.columns), strict=True))
+        if not values:  # a filtered table may have empty chunks, and the driver refuses an empty list
+            continue
         new += connection.exec_driver_sql(statement, values).rowcount
     return new
 

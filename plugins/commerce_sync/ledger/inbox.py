@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Engine
 
-from commerce_sync.ledger import aliases, events, rejects
+from commerce_sync.ledger import aliases, events, receipts, rejects
 from commerce_sync.ledger.aliases import Linked
 from commerce_sync.ledger.database import reading, writing
 from commerce_sync.ledger.events import Added, FeedState, Refused, feed_leg
+from commerce_sync.ledger.receipts import Receipt
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,12 +33,14 @@ class Inbox:
         message: str | None = None,
         refused: Refused | None = None,
         run: str = "delivery",
+        receipt: Callable[[Added], Receipt] | None = None,
     ) -> Added:
         """Write the events of a delivery that are not there yet; durable when it returns.
 
         rows: Arrow table, see ``event_schema``; an id known to the feed changes nothing.
         seen, cursor, message: moves the feed from the state that was read, in the same transaction.
         refused: what is not valid; kept as it came, and listed among the rejects of ``feed/<feed>`` by ``run``.
+        receipt: makes the receiver's receipt of what came of it, noted in the same transaction.
         Raises RetryableError when another poll moved the feed meanwhile: then nothing is written.
         """
         with writing(self._engine) as connection:
@@ -46,7 +49,11 @@ class Inbox:
             added = events.add(connection, feed, rows=rows)
             if added.new:
                 rejects.clear(connection, feed_leg(feed), keys=rows["event_id"])
-            return added + (events.set_aside(connection, feed, refused=refused, run=run) if refused else Added())
+            if refused:
+                added += events.set_aside(connection, feed, refused=refused, run=run)
+            if receipt is not None:
+                receipts.note(connection, receipt(added))
+            return added
 
     def events(
         self,

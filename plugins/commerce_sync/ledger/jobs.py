@@ -26,9 +26,10 @@ class Job:
     remote_id: str | None = None
     state: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    updated: datetime | None = field(default=None, compare=False)
 
 
-_COLUMNS = (JOB.c.name, JOB.c.remote_id, JOB.c.state, JOB.c.facts)
+_COLUMNS = (JOB.c.name, JOB.c.remote_id, JOB.c.state, JOB.c.facts, JOB.c.updated)
 
 
 class RunJobs:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Engine
 
-from commerce_sync.ledger import budget, conflicts, database, rejects, runs, settle, state
+from commerce_sync.ledger import aliases, answers, budget, conflicts, database, rejects, runs, settle, state
+from commerce_sync.ledger.alarms import Alarms
 from commerce_sync.ledger.conflicts import PairMove
 from commerce_sync.ledger.database import reading, writing
 from commerce_sync.ledger.desk import Desk
@@ -18,7 +19,8 @@ from commerce_sync.ledger.inbox import Inbox
 from commerce_sync.ledger.jobs import RunJobs
 from commerce_sync.ledger.markers import MarkerFiles, needs_compaction
 from commerce_sync.ledger.pairs import Pairs
-from commerce_sync.ledger.rejects import Reject, RejectStatus
+from commerce_sync.ledger.reception import Reception
+from commerce_sync.ledger.rejected import Rejected, Said
 from commerce_sync.ledger.runs import Kind, Run, Status, Window
 from commerce_sync.ledger.settle import KEEP, Keep, Settlement
 from commerce_sync.ledger.state import RETIRED_FOR, LegState, MarkerFile
@@ -31,9 +33,10 @@ _opened: dict[tuple[str, str], Ledger] = {}
 _opening = threading.Lock()
 
 
-class Ledger(Inbox, Desk, Pairs):
-    """Runs, leg states, markers, rejects, jobs, budget; events and aliases (``Inbox``), conflicts and holds (``Desk``),
-    what pairs agreed on (``Pairs``).
+class Ledger(Inbox, Desk, Pairs, Reception, Rejected, Alarms):
+    """Runs, leg states, markers, jobs, budget; events and aliases (``Inbox``), conflicts and holds (``Desk``), what
+    pairs agreed on (``Pairs``), what the receiver was sent (``Reception``), what did not arrive (``Rejected``), what
+    somebody was told (``Alarms``).
 
     Safe for threads, processes and forks.
     """
@@ -138,6 +141,7 @@ class Ledger(Inbox, Desk, Pairs):
         complete_at: datetime | None = None,
         pair: PairMove | None = None,
         clear_holds: Iterable[Any] = (),
+        said: Said | None = None,
         **values: Any,
     ) -> Run:
         """Close a run: markers, rejects, conflicts, pointer rows and run row in one transaction, once.
@@ -145,7 +149,7 @@ class Ledger(Inbox, Desk, Pairs):
         state_version: the version the caller read.   rejects: Arrow table, see ``reject_schema``.
         clear: keys whose rejects are over (an Arrow array is best; keys without one cost nothing).
         pair: what changes of the leg's pair, with the conflicts met.   clear_holds: keys whose holds are over.
-        values: counts, digest, message, calls, seconds.
+        said: what the run did with what people said.   values: counts, digest, message, calls, seconds.
         The high water never moves back, and not at all for a backfill or an unbalanced run. A run settled
         before is returned as stored. Raises RetryableError when another run of the leg settled first.
         """
@@ -161,6 +165,7 @@ class Ledger(Inbox, Desk, Pairs):
             complete_at,
             pair,
             clear_holds,
+            said,
             dict(values),
         )
         with writing(self._engine) as connection:
@@ -180,36 +185,6 @@ class Ledger(Inbox, Desk, Pairs):
         self.sweep(leg)
         return done
 
-    # Rejects
-
-    def rejects(
-        self, leg: str, *, status: RejectStatus | None = None, limit: int | None = None, offset: int = 0
-    ) -> list[Reject]:
-        """Rejects of a leg by key, optionally of one status."""
-        with reading(self._engine) as connection:
-            return rejects.listed(connection, leg, status=status, limit=limit, offset=offset)
-
-    def reject_counts(self, leg: str) -> dict[str, int]:
-        """Number of rejects of a leg per status that occurs."""
-        with reading(self._engine) as connection:
-            return rejects.counted(connection, leg)
-
-    def rejects_table(self, leg: str) -> pa.Table:
-        """What detection joins with: key, status, fingerprint, attempts, next_attempt of a leg's rejects."""
-        with reading(self._engine) as connection:
-            return rejects.table(connection, leg)
-
-    def retry_rejects(self, leg: str, *, keys: Sequence[str] | None = None) -> int:
-        """Let the next run offer rejects again, their attempts forgotten; None: all rejects of the leg."""
-        values = {"status": "rejected", "attempts": 0, "next_attempt": datetime.now(UTC)}
-        with writing(self._engine) as connection:
-            return rejects.change(connection, leg, keys=keys, values=values)
-
-    def dismiss_rejects(self, leg: str, *, keys: Sequence[str]) -> int:
-        """A person's word that these records need not arrive as they are now."""
-        with writing(self._engine) as connection:
-            return rejects.change(connection, leg, keys=keys, values={"status": "dismissed", "next_attempt": None})
-
     # Remote jobs and budget
 
     def jobs(self, leg: str, run: str) -> RunJobs:
@@ -227,6 +202,21 @@ class Ledger(Inbox, Desk, Pairs):
             return budget.spent(connection, system, day=day or budget.today())
 
     # Looking in and cleaning up
+
+    def other_names(self, names: Sequence[str]) -> list[str]:
+        """What records of these names were called before they were merged away, or are called since."""
+        with reading(self._engine) as connection:
+            return aliases.other_names(connection, names) if names else []
+
+    def find_markers(
+        self, keys: Sequence[str], *, legs: Sequence[str] = (), are_targets: bool = False
+    ) -> list[dict[str, Any]]:
+        """Markers of keys in all legs (or in some): leg, key, fingerprint, target_id, gone, run.
+
+        are_targets: the keys are ids at the targets; finding those takes a look at every marker.
+        """
+        states = [item for item in self.states() if not legs or item.leg in legs]
+        return self.files.find_many(states, keys=keys, column="target_id" if are_targets else "key")
 
     def explain(self, leg: str, key: str) -> dict[str, Any]:
         """All the ledger knows of one record: its marker, its reject, the ids of the runs that name it."""
@@ -251,6 +241,7 @@ class Ledger(Inbox, Desk, Pairs):
         """
         with writing(self._engine) as connection:
             conflicts.prune(connection, before=before)
+            answers.prune(connection, before=before)
             budget.prune(connection, before=before.astimezone(UTC).date())
             return runs.prune(connection, before=before)
 

@@ -86,12 +86,13 @@ class MarkerFiles:
     def stage(self, con: duckdb.DuckDBPyConnection, *, leg: str, query: str) -> MarkerFile:
         """Write a delta from ``query`` (key, fingerprint, target_id, gone), unseen until a run settles it.
 
-        Raises BalanceError for a key that is null or there twice.
+        Further columns are written as they are; markers do not know them. Raises BalanceError for a key that is null or
+        there twice.
         """
         self.attach(con)
-        rows = f"""SELECT CAST(key AS VARCHAR) AS key, CAST(fingerprint AS UBIGINT) AS fingerprint,
-                          CAST(target_id AS VARCHAR) AS target_id,
-                          coalesce(CAST(gone AS BOOLEAN), false) AS gone
+        rows = f"""SELECT * REPLACE (CAST(key AS VARCHAR) AS key, CAST(fingerprint AS UBIGINT) AS fingerprint,
+                                     CAST(target_id AS VARCHAR) AS target_id,
+                                     coalesce(CAST(gone AS BOOLEAN), false) AS gone)
                    FROM ({query})"""
         staged = self._write(con, leg=leg, kind="delta", query=rows)
         self._check_keys(con, staged)
@@ -158,6 +159,35 @@ class MarkerFiles:
                     names = ("key", "fingerprint", "target_id", "gone")
                     return dict(zip(names, found, strict=True)) | {"run": item.run}
         return None
+
+    def find_many(
+        self, states: Sequence[LegState], *, keys: Sequence[str], column: str = "key"
+    ) -> list[dict[str, Any]]:
+        """Markers of keys (also gone ones) in several legs, as ``find`` gives them, each with its ``leg``.
+
+        column: ``target_id`` looks for target ids instead, which reads all markers.
+        """
+        import duckdb
+
+        order = {self.uri(item.name): (state.leg, age, item.run) for state in states
+                 for age, item in enumerate((*state.base, *state.deltas))}  # fmt: skip
+        if not order or not keys:
+            return []
+        paths = ", ".join("'" + path.replace("'", "''") + "'" for path in order)
+        with closing(duckdb.connect()) as con:
+            self.attach(con)
+            found = con.execute(
+                f"""SELECT filename, key, fingerprint, target_id, gone
+                FROM read_parquet([{paths}], filename = true, union_by_name = true)
+                WHERE {column} IN ({", ".join("?" * len(keys))})""", list(keys),
+            ).fetchall()  # fmt: skip
+        newest: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
+        for path, key, fingerprint, target_id, gone in found:
+            leg, age, run = order[path]
+            row = {"leg": leg, "key": key, "fingerprint": fingerprint, "target_id": target_id, "gone": gone, "run": run}
+            if newest.get((leg, key), (-1, {}))[0] < age:
+                newest[leg, key] = age, row
+        return [row for _age, row in newest.values()]
 
     def sweep(self, leg: str, *, keep: set[str], before: datetime) -> int:
         """Delete files of a leg written before a moment unless ``keep`` names it or a folder above it."""

@@ -52,6 +52,16 @@ class Reject:
     updated: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class RejectGroup:
+    """Rejects that have class and code in common. legs: their number per leg, the largest first."""
+
+    reason_class: str | None
+    code: str | None
+    rows: int
+    legs: dict[str, int]
+
+
 def schema() -> pa.Schema:
     """Columns of the rejects a run hands in; all but key and status may be missing or null.
 
@@ -77,6 +87,25 @@ def find(connection: Connection, leg: str, *, key: str) -> Reject | None:
     """The reject of a key, or None."""
     row = connection.execute(sa.select(REJECT).where(REJECT.c.leg == leg, REJECT.c.key == key)).one_or_none()
     return _reject(row) if row is not None else None
+
+
+def of_keys(connection: Connection, legs: Sequence[str], *, keys: Sequence[str]) -> list[Reject]:
+    """Rejects of keys in several legs; both are named, because the primary key begins with the leg."""
+    query = sa.select(REJECT).where(REJECT.c.leg.in_(list(legs)), REJECT.c.key.in_(list(keys)))
+    return [_reject(row) for row in connection.execute(query.order_by(REJECT.c.leg, REJECT.c.key))]
+
+
+def grouped(connection: Connection, *, legs: Sequence[str], statuses: Sequence[str]) -> list[RejectGroup]:
+    """Rejects by reason class and code, with their number per leg."""
+    columns = (REJECT.c.reason_class, REJECT.c.code, REJECT.c.leg)
+    query = sa.select(*columns, sa.func.count().label("rows")).group_by(*columns)
+    query = query.where(REJECT.c.leg.in_(list(legs))) if legs else query
+    query = query.where(REJECT.c.status.in_(list(statuses))) if statuses else query
+    heaps: dict[tuple[str | None, str | None], dict[str, int]] = {}
+    for reason_class, code, leg, rows in sorted(connection.execute(query), key=lambda row: -row[3]):
+        heaps.setdefault((reason_class, code), {})[leg] = rows
+    groups = [RejectGroup(*names, sum(found.values()), found) for names, found in heaps.items()]
+    return sorted(groups, key=lambda group: -group.rows)
 
 
 def _reject(row: Row[Any]) -> Reject:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy.engine import Connection
 
 from commerce_sync.errors import ConfigurationError, RetryableError
-from commerce_sync.ledger import conflicts, holds, rejects, runs, state
+from commerce_sync.ledger import answers, conflicts, holds, rejects, runs, state
 from commerce_sync.ledger.conflicts import PairMove
+from commerce_sync.ledger.rejected import Said
 from commerce_sync.ledger.runs import Run, Status
 from commerce_sync.ledger.state import LegState, MarkerFile
 
@@ -44,6 +45,7 @@ class Settlement:
     complete_at: datetime | None = None
     pair: PairMove | None = None
     clear_holds: Iterable[Any] = ()
+    said: Said | None = None
     values: dict[str, Any] = field(default_factory=dict)
 
 
@@ -68,9 +70,24 @@ def settle(connection: Connection, run: Run, *, settlement: Settlement) -> Run:
     rejects.clear(connection, run.leg, keys=settlement.clear)
     if settlement.rejects is not None:
         rejects.put(connection, run.leg, run=run.run, rows=settlement.rejects)
+    _heed(connection, run, said=settlement.said)
     holds.clear(connection, run.leg, keys=settlement.clear_holds)
     _move_pair(connection, run, move=settlement.pair)
     return runs.write(connection, stored, values=wanted | {"settled_version": settled.version})
+
+
+def _heed(connection: Connection, run: Run, *, said: Said | None) -> None:
+    """End the edits that arrived or were overtaken; what was said meanwhile holds for what the run leaves."""
+    if said is None:
+        return
+    newest = answers.newest_open(connection, run.leg)
+    if newest > said.read:
+        raise RetryableError(f"leg {run.leg!r}: a reject was edited while run {run.run!r} settled; settle again")
+    now = datetime.now(UTC)
+    for ids, status in ((said.done, "done"), (said.dropped, "dropped")):
+        noted = None if status == "done" else False
+        answers.close(connection, run.leg, ids=ids, status=status, run=run.run, now=now, noted=noted)  # type: ignore[arg-type]
+    answers.say_again(connection, run.leg, after=said.seen)
 
 
 def _move_pair(connection: Connection, run: Run, *, move: PairMove | None) -> None:

@@ -244,3 +244,66 @@ HOLD = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("payload", sa.Text),
 )
+
+# What people said about rejects. ``edited`` is JSON as text: {"values": {...}, "personal": [names]}; the personal ones
+# are masked once the edit is over. ``noted``: whether the history has it.
+ANSWER = sa.Table(
+    "ledger_answer",
+    metadata,
+    sa.Column("id", NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("leg", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("fingerprint", Fingerprint),
+    sa.Column("edited", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("answered_by", sa.Text, nullable=False),
+    sa.Column("answered_at", Utc, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("run", sa.Text),
+    sa.Column("closed_at", Utc),
+    sa.Column("noted", sa.Boolean, nullable=False),
+    sa.Index(None, "leg", "key"),
+    sa.Index(None, "leg", "status"),
+    sa.Index(None, "noted"),
+    sqlite_autoincrement=True,
+)
+
+# What the receiver was sent and answered. ``types``: event types that were new; what starts flows reads on by ``seq``.
+RECEIPT = sa.Table(
+    "ledger_receipt",
+    metadata,
+    sa.Column("seq", NUMBER, primary_key=True, autoincrement=True),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("took_ms", sa.Float, nullable=False),
+    sa.Column("events", sa.Integer, nullable=False),
+    sa.Column("new", sa.Integer, nullable=False),
+    sa.Column("doubled", sa.Integer, nullable=False),
+    sa.Column("refused", sa.Integer, nullable=False),
+    sa.Column("types", sa.JSON, nullable=False),
+    sa.Index(None, "at"),
+    sa.Index(None, "source", "at"),
+    sqlite_autoincrement=True,
+)
+
+# What somebody was told, or is to be told. ``told_at`` is null until a message has left; ``ended_at`` until it is over.
+ALERT = sa.Table(
+    "ledger_alert",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("flow", sa.Text, nullable=False),
+    sa.Column("leg", sa.Text),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("first_at", Utc, nullable=False),
+    sa.Column("last_at", Utc, nullable=False),
+    sa.Column("told_at", Utc),
+    sa.Column("ended_at", Utc),
+    sa.Index(None, "kind", "ended_at"),
+    sa.Index(None, "first_at"),
+)

@@ -38,13 +38,29 @@ def demo():
             process.wait(timeout=20)
 
 
-def test_every_product_has_a_price_and_stock(demo):
-    products = demo.total("Product")
+def test_every_product_on_sale_has_a_price_and_stock(demo):
+    products = len(demo.records("Product", catalogVersion="Online|Default"))
     assert demo.total("PriceRow") == products
     assert demo.total("StockLevel") > products
     (price,) = demo.records("PriceRow", limit=1)
     assert price["product"] == f"{price['productId']}|Online|Default"
     assert price["price"] > 0
+
+
+def test_drafts_are_products_on_sale_and_novelties_that_wait(demo):
+    drafts = demo.records("Product", catalogVersion="Staged|Default")
+    on_sale = {row["code"] for row in demo.records("Product", catalogVersion="Online|Default")}
+    news = {row["code"] for row in drafts if row["approvalStatus"] == "check"}
+    assert (len(drafts), len(news)) == (92, 12)
+    assert {row["code"] for row in drafts} - on_sale == news
+    categories = {row["code"] for row in demo.records("Category", catalogVersion="Staged|Default")}
+    assert {key.partition("|")[0] for row in drafts for key in row["supercategories"]} == categories
+
+
+def test_some_returns_are_on_their_way(demo):
+    states = [row["status"] for row in demo.records("ReturnRequest")]
+    assert 0 < states.count("WAIT") < len(states) / 10
+    assert set(states) == {"WAIT", "COMPLETED"}
 
 
 @pytest.mark.parametrize("kind", ["Cart", "Quote"])

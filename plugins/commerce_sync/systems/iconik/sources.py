@@ -45,6 +45,7 @@ class ReadOptions:
     view: str | None = None
     statuses: list[str] = field(default_factory=lambda: ["ACTIVE"])
     terms: dict[str, list[Any]] = field(default_factory=dict)
+    exists: list[str] = field(default_factory=list)
     recheck: dict[str, list[Any]] | None = None
     direct: list[str] = field(default_factory=list)
     settle_s: float = 600.0
@@ -134,6 +135,7 @@ class Reading:
         terms = [any_of("status", self.options.statuses)]
         extra = (self.options.recheck or {}) if recheck else {}
         terms += [any_of(name, values) for name, values in (self.options.terms | extra).items()]
+        terms += [{"name": name, "exists": True} for name in self.options.exists]
         is_window = since is not None or until is not None
         if is_window:
             bounds = {"min": since.isoformat() if since else None, "max": until.isoformat() if until else None}

@@ -151,14 +151,17 @@ class SapCommerceClient:
     async def batch(self, operations: Sequence[Operation], *, per_changeset: int = 1) -> dict[str, Answer]:
         """Send one ``$batch`` (at most 200 ChangeSets); operation id -> its answer, for those that got one.
 
-        Only repeatable operations belong here: a lost answer makes the whole request be sent again.
+        Only repeatable operations belong here: a lost answer makes the whole request be sent again. SAP's monitoring
+        knows every ChangeSet by the integrationMessageId of the request, which is the id of the first operation.
         Raises RejectedError when SAP refuses the request as a whole.
         """
         sets = changesets(operations, size=per_changeset)
         content_type, body = encode(sets)
         answer = await self._session.request(
             "POST", f"{self._root}/$batch", data=body,
-            headers={"Content-Type": content_type, "Accept": "multipart/mixed"},
+            headers={
+                "Content-Type": content_type, "Accept": "multipart/mixed", "integrationMessageId": operations[0].id,
+            },
             classify=self._classify(f"{self.service}/$batch"), repeatable=True, route=f"{self._route}/$batch",
         )  # fmt: skip
         return settle(sets, parse(answer.headers.get("Content-Type", ""), answer.body))

@@ -28,7 +28,16 @@ from commerce_sync.errors import ConfigurationError, SyncError
 from commerce_sync.mapping import Field, Source, Target
 from commerce_sync.systems.jobs import Loaded
 from commerce_sync.systems.rest import Auth, Basic, Call, ClientCredentials, RestSession
-from commerce_sync.systems.sap_commerce import carts, loader, media_store, members, present, target_check, windows
+from commerce_sync.systems.sap_commerce import (
+    carts,
+    loader,
+    media_store,
+    members,
+    present,
+    target_check,
+    together,
+    windows,
+)
 from commerce_sync.systems.sap_commerce.client import BASE_PATH, TOKEN_PATH, SapCommerceClient
 from commerce_sync.systems.sap_commerce.media_folder import HotFolder, hot_folder
 from commerce_sync.systems.sap_commerce.media_options import (
@@ -126,7 +135,8 @@ class SapCommerceHook(HttpHook):
         wait_s: float,
     ) -> Loaded:
         """Write changes and an outcome per row, see ``loader.load``; memberships in groups, see ``members.load``; saved
-        carts, see ``carts.load``; media with their bytes, see ``media_store.load``.
+        carts, see ``carts.load``; media with their bytes, see ``media_store.load``; references that change together,
+        see ``together.load``.
 
         jobs, wait_s: not used, no job runs on at the far side once a request is answered.
         """
@@ -141,6 +151,9 @@ class SapCommerceHook(HttpHook):
             if is_media_store(target):
                 async with self._hot_folder(target) as folder:
                     return await media_store.load(self._store(target, folder), target, fields, changes, into=into)
+            if together.is_together(target):
+                async with self.client(target.options.get("service", "")) as client:
+                    return await together.load(client, target, fields, changes, into=into)
             async with self.client(loader.LoadOptions.of(target).service) as client:
                 return await loader.load(client, target, fields, changes, into=into)
 
@@ -178,6 +191,9 @@ class SapCommerceHook(HttpHook):
                 carts.check_fields(fields)
                 carts.CartOptions.of(target)
                 return []
+            if together.is_together(target):
+                async with self.client(target.options.get("service", "")) as client:
+                    return await together.problems(client, target, fields)
             if is_media_store(target):
                 MediaOptions.of(target)
                 check_fields(fields)

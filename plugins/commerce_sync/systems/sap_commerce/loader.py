@@ -7,6 +7,8 @@ that shared a failed ChangeSet, or met a lock are sent once more, alone. What st
 
 A collection of which only some elements are ours (``owned``) is settled apart: the upsert adds what is missing, then
 the collection is read and PATCHed without those of our elements that are no longer wanted.
+
+With ``creates: false`` no row is upserted, see ``update_only``.
 """
 
 from __future__ import annotations
@@ -29,17 +31,19 @@ from commerce_sync.mapping import Field, Target
 from commerce_sync.systems.jobs import Loaded
 from commerce_sync.systems.sap_commerce.batch import Answer, Operation
 from commerce_sync.systems.sap_commerce.client import SapCommerceClient
+from commerce_sync.systems.sap_commerce.deletion import deletion_body
 from commerce_sync.systems.sap_commerce.outcomes import LOAD_SCHEMA, delivered, refusal
 from commerce_sync.systems.sap_commerce.owned import Owned
 from commerce_sync.systems.sap_commerce.payload import Payload
 from commerce_sync.systems.sap_commerce.protocol import MAX_CHANGESETS, entity_path, foremost, write_headers
+from commerce_sync.systems.sap_commerce.schema import Schema
+from commerce_sync.systems.sap_commerce.update_only import ABSENT, Aimed, UpdateOnly
 
 log = logging.getLogger(__name__)
 PART_ROWS = 20_000
 FAILED_REQUESTS = 2
 """After so many failed requests in a row the shop counts as down."""
 _AGAIN = ("lock", "transient")
-_ABSENT = ("not_found", "http_404")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ class LoadOptions:
     most 200. operations_per_changeset: above 1 is faster and makes rows share a transaction.   concurrency:
     requests at once, 1-8; more than 1 risks deadlocks where rows share nested items.   content_language,
     accept_language, pre_persist_hook, post_persist_hook: sent with every write.   owned: collection -> pattern
-    (``crm-*``) of the keys of its elements that this leg may take out; all others stay.
+    (``crm-*``) of the keys of its elements that this leg may take out; all others stay.   creates: false rejects
+    rows whose record the shop does not have, instead of making it; rows are then PATCHed one by one.
     """
 
     service: str
@@ -65,6 +70,7 @@ class LoadOptions:
     pre_persist_hook: str | None = None
     post_persist_hook: str | None = None
     owned: dict[str, str] = field(default_factory=dict)
+    creates: bool = True
 
     @classmethod
     def of(cls, target: Target) -> LoadOptions:
@@ -85,6 +91,8 @@ class LoadOptions:
                 raise ConfigurationError(f"target option {name} is {value!r}; legal: 1 to {largest}")
         if found.write not in get_args(Literal["upsert", "patch"]):
             raise ConfigurationError(f"target option write is {found.write!r}; legal: upsert, patch")
+        if not isinstance(found.creates, bool):
+            raise ConfigurationError(f"target option creates is {found.creates!r}; legal: true, false")
         if found.owned and found.write == "patch":
             raise ConfigurationError("target options owned and write: patch exclude each other; leave write out")
         return found
@@ -120,12 +128,14 @@ class Loader:
         payload: Payload,
         *,
         owned: Owned,
+        only: UpdateOnly | None,
         into: BatchWriter,
     ) -> None:
         self._client = client
         self._options = LoadOptions.of(target)
         self._payload = payload
         self._owned = owned
+        self._only = only
         self._into = into
         self._clearing = deletion_body(target, payload, owned=owned)
         self._deletes = target.on_delete == "delete"
@@ -133,6 +143,7 @@ class Loader:
         self._sent = 0
         self._outcomes: list[dict[str, Any]] = []
         self._counts: Counter[str] = Counter()
+        self._messages: dict[str, str | None] = {}
         self._stopped: RetryableError | None = None
         self._failed = 0
 
@@ -167,9 +178,10 @@ class Loader:
         if kind == "DELETED":
             wanted = {} if self._deletes else self._owned.emptied
             return _Row(key, kind, target_id, self._deletion(identity, at), wanted)
-        if at and self._options.write == "patch":
+        if self._only or (at and self._options.write == "patch"):
+            path = entity_set if self._only or not at else at
             replacing = self._payload.body(row, replaces=True)
-            return _Row(key, kind, target_id, Operation(identity, "PATCH", at, replacing, headers))
+            return _Row(key, kind, target_id, Operation(identity, "PATCH", path, replacing, headers))
         upsert = Operation(identity, "POST", entity_set, self._payload.body(row), headers)
         return _Row(key, kind, target_id, upsert, self._owned.wanted(row))
 
@@ -218,23 +230,28 @@ class Loader:
         return found
 
     async def _attempt(self, operations: list[Operation]) -> dict[str, Answer | RejectedError]:
-        try:
-            answers = await self._answers(operations)
-        except RetryableError as error:
-            self._stopped, self._failed = error, self._failed + 1
-            if self._failed >= FAILED_REQUESTS:
-                raise
-            return {}
-        self._failed = 0
-        return answers
-
-    async def _answers(self, operations: list[Operation]) -> dict[str, Answer | RejectedError]:
         # PATCH inside $batch is not documented, so these go alone.
         alone = [item for item in operations if item.method == "PATCH"]
-        answers = await self._batched([item for item in operations if item.method != "PATCH"])
+        batched = [item for item in operations if item.method != "PATCH"]
+        answers: dict[str, Answer | RejectedError] = {}
+        try:
+            answers |= await self._batched(batched)
+            aimed = await self._only.aimed(self._client, alone) if self._only else {}
+        except RetryableError as error:
+            self._lose(error)
+            return answers
+        if batched or aimed:
+            self._failed = 0
         for item in alone:
-            answers[item.id] = await self._single(item)
+            if answer := await self._single(item, aimed.get(item.id)):
+                answers[item.id] = answer
         return answers
+
+    def _lose(self, error: RetryableError) -> None:
+        """Note a request that failed for good; raises it when it is not the first one in a row."""
+        self._stopped, self._failed = error, self._failed + 1
+        if self._failed >= FAILED_REQUESTS:
+            raise error
 
     async def _batched(self, operations: list[Operation]) -> dict[str, Answer | RejectedError]:
         if not operations:
@@ -248,6 +265,7 @@ class Loader:
 
     async def _bisected(self, operations: list[Operation], size: int) -> dict[str, Answer | RejectedError]:
         """Send a request; one refused as a whole is halved until the operation at fault stands alone."""
+        self._messages |= dict.fromkeys((item.id for item in operations), operations[0].id)
         try:
             return dict(await self._client.batch(operations, per_changeset=size))
         except RejectedError as error:
@@ -257,16 +275,28 @@ class Loader:
             first = await self._bisected(operations[:middle], size)
             return first | await self._bisected(operations[middle:], size)
 
-    async def _single(self, item: Operation) -> Answer | RejectedError:
+    async def _single(self, item: Operation, aimed: Aimed | None) -> Answer | RejectedError | None:
+        """The answer of an operation, or of what it was aimed at (see ``update_only``); None when it was lost."""
+        if isinstance(aimed, RejectedError):
+            self._messages[item.id] = None  # nothing was sent
+            return aimed
+        answer: Answer | RejectedError
         try:
-            return Answer(200, await self._client.send(item))
+            answer = Answer(200, await self._client.send(aimed or item))
         except RejectedError as error:
-            return error
+            answer = self._only.absent(item) if self._only and aimed and error.code in ABSENT else error
+        except RetryableError as error:
+            self._lose(error)
+            return None
+        self._failed = 0
+        return answer
 
     def _note(self, row: _Row, answer: Answer | RejectedError | None) -> None:
         outcome = _outcome(row, answer, stopped=self._stopped, ignores=self._ignores)
         self._counts[outcome["outcome"]] += 1
-        self._outcomes.append({"_key": row.key, **outcome})
+        own = row.operation.id if row.operation else None
+        message_id = self._messages.pop(own, own) if own else None
+        self._outcomes.append({"_key": row.key, **outcome, "message_id": message_id})
         if len(self._outcomes) >= PART_ROWS:
             self._flush()
 
@@ -291,8 +321,20 @@ async def load(
     options = LoadOptions.of(target)
     payload = Payload(schema, options.entity_set, fields)
     owned = Owned(schema, options.entity_set, fields, patterns=options.owned, deletion=target.on_delete)
-    loader = Loader(client, target, payload, owned=owned, into=into)
+    only = update_only(schema, target, fields, owned=owned)
+    loader = Loader(client, target, payload, owned=owned, only=only, into=into)
     return await loader.run(changes)
+
+
+def update_only(schema: Schema, target: Target, fields: Sequence[Field], *, owned: Owned) -> UpdateOnly | None:
+    """How the rows of a target with ``creates: false`` are aimed; None for one that creates."""
+    options = LoadOptions.of(target)
+    if options.creates:
+        return None
+    return UpdateOnly(
+        schema, options.entity_set, fields,
+        owned=owned, replaces=options.write == "patch", language=options.content_language,
+    )  # fmt: skip
 
 
 def _chunks(changes: Batch, *, size: int) -> Iterator[list[dict[str, Any]]]:
@@ -300,34 +342,6 @@ def _chunks(changes: Batch, *, size: int) -> Iterator[list[dict[str, Any]]]:
         with fsspec.open(path, "rb") as source:
             for piece in pq.ParquetFile(source).iter_batches(batch_size=size):
                 yield piece.to_pylist()
-
-
-def deletion_body(target: Target, payload: Payload, *, owned: Owned) -> dict[str, Any] | None:
-    """``on_delete`` as field -> SQL literal: the body it stands for, spelled as the schema wants it.
-
-    None when deletes are ignored or real. ``getvariable('now')`` and ``now()`` are the moment of loading, in UTC.
-    """
-    if not isinstance(target.on_delete, dict):
-        return None
-    names = [name for name in target.on_delete if name not in owned.names]
-    values = dict(zip(names, evaluated([target.on_delete[name] for name in names]), strict=True))
-    return payload.alone(names).body(values, replaces=True)
-
-
-def evaluated(literals: Sequence[str]) -> list[Any]:
-    """Values of SQL literals. Raises ConfigurationError naming the one DuckDB cannot read."""
-    import duckdb
-
-    found = []
-    with duckdb.connect() as con:
-        con.execute("SET TimeZone = 'UTC'")
-        con.execute("SET VARIABLE now = now()")
-        for text in literals:
-            try:
-                found.append(con.sql(f"SELECT {text} AS value").to_arrow_table()["value"][0].as_py())
-            except duckdb.Error as error:
-                raise ConfigurationError(f"on_delete: {text!r} is no SQL value: {error}") from error
-    return found
 
 
 def _in_doubt(answer: Answer | RejectedError | None, *, shared: bool) -> bool:
@@ -347,13 +361,13 @@ def _outcome(
         reason = str(stopped) if stopped else "the answer held no result for this row, twice"
         return refusal("unprocessed", "unprocessed", "transient", reason, "")
     if isinstance(answer, RejectedError):
-        if row.kind == "DELETED" and answer.code in _ABSENT:
+        if row.kind == "DELETED" and answer.code in ABSENT:
             return delivered(row.target_id)
         return refusal("rejected", answer.code, answer.reason_class, str(answer), "")
     if answer.is_success:
         return delivered(answer.entity().get("integrationKey") or row.target_id)
     found = answer.failure()
-    if row.kind == "DELETED" and found.code in _ABSENT:
+    if row.kind == "DELETED" and found.code in ABSENT:
         return delivered(row.target_id)
     return refusal(
         "rejected",

@@ -89,6 +89,8 @@ class MediaOptions:
         own = {item.name: target.options[item.name] for item in fields(cls) if item.name in target.options}
         if set(own.get("binaries") or ()) != {"system", "connection"}:
             raise ConfigurationError(f"target {target.object!r}: option binaries needs system and connection")
+        if "creates" in target.options:
+            raise ConfigurationError(f"target {target.object!r}: option creates is not for style {STYLE}; leave it out")
         found = cls(**own)
         if found.proof not in get_args(Literal["download", "size"]):
             raise ConfigurationError(f"target option proof is {found.proof!r}; legal: download, size")

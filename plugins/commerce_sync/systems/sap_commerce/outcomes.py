@@ -1,4 +1,7 @@
-"""Rows of the result batch: what became of one change, as every load reports it."""
+"""Rows of the result batch: what became of one change, as every load reports it.
+
+message_id: the integrationMessageId its last write carried, by which the shop's own monitoring knows it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ LOAD_SCHEMA = pa.schema(
     [
         ("_key", pa.string()), ("outcome", pa.string()), ("target_id", pa.string()), ("created", pa.bool_()),
         ("code", pa.string()), ("reason_class", pa.string()), ("reason", pa.string()),
-        ("fields", pa.string()),
+        ("fields", pa.string()), ("message_id", pa.string()),
     ]
 )  # fmt: skip
 

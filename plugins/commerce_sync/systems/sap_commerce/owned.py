@@ -47,6 +47,14 @@ class Owned:
         """Names of the owned collections."""
         return frozenset(self._patterns)
 
+    @property
+    def paths(self) -> list[str]:
+        """What to expand to read the owned collections with the keys of their elements."""
+        return [path for name in self._patterns for path in self._paths(name)]
+
+    def _paths(self, name: str) -> list[str]:
+        return [name, *key_paths(self._schema, self._types[name], at=f"{name}/")]
+
     def _key(self, schema: Schema, entity: EntityType, name: str) -> str:
         navigation = entity.navigations.get(name)
         keys = schema.types[navigation.target].key_properties if navigation and navigation.many else []
@@ -75,8 +83,8 @@ class Owned:
 
         Raises RejectedError when the shop refuses, or the entity is gone.
         """
-        paths = [path for name in wanted for path in (name, *self._references(self._types[name], at=name))]
-        entity = await client.get(self._set, key, expand=",".join(paths))
+        paths = ",".join(path for name in wanted for path in self._paths(name))
+        entity = await client.get(self._set, key, expand=paths)
         if entity is None:
             raise RejectedError(
                 f"{self._set} {key!r} went away while it was written", code="not_found", reason_class="reference"
@@ -94,14 +102,25 @@ class Owned:
         stay = [item for item in held if item[key] in asked or not fnmatchcase(str(item[key]), self._patterns[name])]
         return [self._named(self._types[name], item) for item in stay] if len(stay) < len(held) else None
 
-    def _references(self, entity: EntityType, *, at: str) -> list[str]:
-        """Paths of the references that are part of a key, to any depth: ``others/catalogVersion/catalog``."""
-        found = []
-        for item in entity.navigations.values():
-            if item.unique and not item.many:
-                path = f"{at}/{item.name}"
-                found += [path, *self._references(self._schema.types[item.target], at=path)]
-        return found
+    def completed(self, body: Mapping[str, Any], entity: Mapping[str, Any]) -> dict[str, Any]:
+        """A body for a PATCH: owned collections with the elements of others that ``entity`` holds.
+
+        A collection that already is as wanted is left out, so that what others do to it meanwhile stays.
+        """
+        merged = {name: self._merged(name, entity, body[name]) for name in self._patterns if name in body}
+        unchanged = [name for name, elements in merged.items() if elements is None]
+        return {name: value for name, value in {**body, **merged}.items() if name not in unchanged}
+
+    def _merged(self, name: str, entity: Mapping[str, Any], wanted: Sequence[Mapping[str, Any]]) -> list[Any] | None:
+        """All elements the collection shall have, in the order it has them, new ones last; None when it has them."""
+        key, pattern, kind = self._keys[name], self._patterns[name], self._types[name]
+        asked = {item[key]: item for item in wanted}
+        before = {item[key]: self._named(kind, item) for item in (entity.get(name) or {}).get("results", [])}
+        kept = {
+            at: asked.get(at, item) for at, item in before.items() if at in asked or not fnmatchcase(str(at), pattern)
+        }
+        after = kept | asked
+        return None if after == before else list(after.values())
 
     def _named(self, entity: EntityType, held: Mapping[str, Any]) -> dict[str, Any]:
         """An element as a reference to it: its key, nested where the key is."""
@@ -110,3 +129,13 @@ class Owned:
             if item.unique and not item.many and held.get(item.name):
                 name[item.name] = self._named(self._schema.types[item.target], held[item.name])
         return name
+
+
+def key_paths(schema: Schema, entity: EntityType, *, at: str = "") -> list[str]:
+    """Paths of the references that are part of a key, to any depth: ``catalogVersion``, ``catalogVersion/catalog``."""
+    found = []
+    for item in entity.navigations.values():
+        if item.unique and not item.many:
+            path = f"{at}{item.name}"
+            found += [path, *key_paths(schema, schema.types[item.target], at=f"{path}/")]
+    return found

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.mapping import Field, Target
 from commerce_sync.systems.sap_commerce.client import SapCommerceClient
-from commerce_sync.systems.sap_commerce.loader import LoadOptions, deletion_body
+from commerce_sync.systems.sap_commerce.deletion import deletion_body
+from commerce_sync.systems.sap_commerce.loader import LoadOptions, update_only
 from commerce_sync.systems.sap_commerce.owned import Owned
 from commerce_sync.systems.sap_commerce.payload import Branch, Payload
 from commerce_sync.systems.sap_commerce.schema import EntityType, Navigation, Property, Schema
@@ -27,7 +28,9 @@ async def problems(client: SapCommerceClient, target: Target, fields: Sequence[F
             return found
         payload = Payload(schema, options.entity_set, fields)
         owned = Owned(schema, options.entity_set, fields, patterns=options.owned, deletion=target.on_delete)
-        found = _missing(schema, payload.root, where="") + _required(payload.root)
+        update_only(schema, target, fields, owned=owned)
+        required = _required(payload.root) if options.creates else []
+        found = _missing(schema, payload.root, where="") + required
         return found + _deletion_problems(target, entity, deletion_body(target, payload, owned=owned))
     except ConfigurationError as error:
         return [str(error)]
