@@ -17,11 +17,13 @@ told once, and again when it is over. Limits of a flow stand in its DAG file: `s
 **When it is red**: it could not reach the ledger. It writes nothing but what was told; run it again at any time.
 """
 
+from datetime import timedelta
+
 from airflow.sdk import DAG, CronDataIntervalTimetable
 
 from commerce_sync.alerts import FailureNotifier
 from commerce_sync.duty import Watch
-from commerce_sync.flow import FIRST_DAY
+from commerce_sync.flow import FIRST_DAY, SyncRetryPolicy
 
 with DAG(
     "commerce_sync_watch",
@@ -32,6 +34,11 @@ with DAG(
     doc_md=__doc__,
     tags=["commerce-sync", "duty"],
     on_failure_callback=FailureNotifier(legs=[]),
-    default_args={"owner": "commerce-sync", "retries": 2},
+    default_args={
+        "owner": "commerce-sync",
+        "retries": 2,
+        "retry_policy": SyncRetryPolicy(),
+        "execution_timeout": timedelta(minutes=30),
+    },
 ):
     Watch(task_id="watch")

@@ -7,12 +7,11 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from demo import launch, ports
+from demo import launch, plan, ports
 from demo.children import Children, Interrupted, raise_on_signals
 from demo.crm import Crm
 from demo.errors import DemoError
 from demo.folder import PROJECT, Folder
-from demo.plan import flow_names
 from demo.report import Report
 from demo.screen import Screen
 from demo.simulated import Simulated
@@ -22,6 +21,8 @@ from demo.world import World, hold, relative
 REPORT = PROJECT / "demo" / "report.json"
 SYSTEMS = ("sap_commerce", "salesforce", "iconik", "opentext_iot")
 """Where the flows of the demo read and write."""
+SIDES = {"salesforce": plan.SALESFORCE, "iconik": plan.ICONIK, "opentext_iot": plan.IOT}
+"""Whose flows there are -> how their DAG ids begin."""
 
 
 def options(argv: list[str] | None = None) -> argparse.Namespace:
@@ -37,6 +38,14 @@ def options(argv: list[str] | None = None) -> argparse.Namespace:
         choices=("slice", "full"),
         default="slice",
         help="how much of the shop's data (default: slice)",
+    )
+    add(
+        "--systems",
+        nargs="+",
+        choices=SIDES,
+        default=list(SIDES),
+        metavar="SYSTEM",
+        help=f"whose flows run, of {', '.join(SIDES)}; those of salesforce always do (default: all)",
     )
     add("--check", action="store_true", help=f"unattended: exit code 0 or 1, {relative(REPORT, to=PROJECT)}")
     add("--port-base", type=int, default=0, metavar="N", help="first of nine neighbouring ports; 0: free ones")
@@ -72,7 +81,9 @@ def _main(chosen: argparse.Namespace, *, screen: Screen, children: Children, rep
     world: World | None = None
     error: DemoError | None = None
     try:
-        world, systems = start(folder, children, block=block, screen=screen, report=report)
+        families = [SIDES[name] for name in chosen.systems]
+        flows = plan.flow_names(families=families)
+        world, systems = start(folder, children, block=block, screen=screen, report=report, flows=flows)
         tell(world)
     except DemoError as problem:
         error = problem
@@ -90,7 +101,7 @@ def _main(chosen: argparse.Namespace, *, screen: Screen, children: Children, rep
 
 
 def start(
-    folder: Folder, children: Children, *, block: ports.Ports, screen: Screen, report: Report
+    folder: Folder, children: Children, *, block: ports.Ports, screen: Screen, report: Report, flows: tuple[str, ...]
 ) -> tuple[World, dict[str, Any]]:
     """Start simulators and Airflow; gives the running world and the simulators' addresses."""
     with screen.stage("simulators") as stage:
@@ -103,11 +114,10 @@ def start(
         report.versions |= airflow.versions()
         stage.done(f"all components healthy, {login.url}")
     with screen.stage("flows") as stage:
-        flows = flow_names()
         launch.wait_for_dags(airflow, children, dags=flows, look=folder.logs / "airflow.log", stage=stage)
         for flow in flows:
             airflow.unpause(flow)
-        stage.done(f"{len(flows)} between SAP Commerce and Salesforce, iconik, OpenText IoT")
+        stage.done(f"{len(flows)} between SAP Commerce and its neighbours")
     world = World(
         folder=folder,
         children=children,

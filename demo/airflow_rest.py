@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
+
+from tenacity import retry, retry_if_exception, stop_after_attempt, wait_fixed
 
 from demo import web
 
@@ -14,7 +16,13 @@ COMPONENTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 RUNNING, ENDED = ("queued", "running"), ("success", "failed")
 NEWEST = 100
 WARM_UP_S = 240.0
+TRIES, PAUSE_S = 6, 3.0
 FINISHED_TASK = ("success", "failed", "skipped", "upstream_failed", "removed")
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Airflow's API answers 500 while the scheduler holds SQLite's only write lock."""
+    return isinstance(error, web.HttpError) and error.status >= 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +108,15 @@ class AirflowRest:
 
     def trigger(self, dag: str, *, conf: Mapping[str, Any] | None = None) -> Run:
         """Ask for a run now, without a logical date. conf: what a person would fill into the trigger form."""
-        body = {"logical_date": None, "conf": dict(conf or {})}
-        return _run(self._call("POST", f"/dags/{quote(dag)}/dagRuns", body))
+        name = f"manual__{datetime.now(UTC).isoformat()}"
+        body = {"dag_run_id": name, "logical_date": None, "conf": dict(conf or {})}
+        try:
+            return _run(self._call("POST", f"/dags/{quote(dag)}/dagRuns", body))
+        except web.HttpError as error:
+            if error.status != 409:
+                raise
+        # The first try had made it before it was said to have failed.
+        return _run(self._call("GET", f"/dags/{quote(dag)}/dagRuns/{quote(name)}"))
 
     def run(self, run: Run) -> Run:
         """The run as it is now."""
@@ -148,6 +163,12 @@ class AirflowRest:
         )
         return [line for item in self._call("GET", path)["content"] for line in _log_lines(item)]
 
+    @retry(
+        retry=retry_if_exception(_may_pass),
+        stop=stop_after_attempt(TRIES),
+        wait=wait_fixed(PAUSE_S),
+        reraise=True,
+    )
     def _call(self, method: str, path: str, body: Any = None) -> Any:
         url = f"{self.url}/api/v2{path}"
         try:

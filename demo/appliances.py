@@ -183,8 +183,10 @@ def _episodes(
             messages[one["deviceId"]][body["faultInstanceId"]].append(message)
         elif kind == "device.health":
             scores[one["deviceId"]].append(Reading(at, float(body["healthScore"])))
-    people = logins(world)
-    found = {key: _appliance(key, claim, people=people, orders=orders) for key, claim in _of_use(said).items()}
+    people, bought = logins(world), _purchases(orders)
+    found = {}
+    for key, claim in _of_use(said).items():
+        found[key] = _appliance(key, claim, owner=owner_of(claim, orders), people=people, bought=bought)
     episodes = [item for key, one in found.items() for item in faults.of_messages(one, messages[key])]
     return episodes + [item for key, one in found.items() for item in faults.of_health(one, set(scores[key]))]
 
@@ -193,11 +195,18 @@ def _of_use(said: Mapping[str, Claim]) -> dict[str, Claim]:
     return {key: claim for key, claim in said.items() if claim.product}
 
 
-def _appliance(key: str, claim: Claim, *, people: Mapping[str, str], orders: Mapping[str, Bought]) -> Appliance:
-    customer, unit = owner_of(claim, orders)
+def _appliance(
+    key: str,
+    claim: Claim,
+    *,
+    owner: tuple[str | None, str | None],
+    people: Mapping[str, str],
+    bought: Mapping[str, set[Purchase]],
+) -> Appliance:
+    customer, unit = owner
     uid = people.get(customer or "") or people.get(f"unit {unit}")
-    bought = () if uid is None else _bought(orders, customer, unit)
-    return Appliance(key, claim.product, uid, bought)
+    mine = bought.get(customer or "", set()) | bought.get(unit or "", set())
+    return Appliance(key, claim.product, uid, tuple(mine))
 
 
 def logins(world: World) -> dict[str, str]:
@@ -210,13 +219,13 @@ def logins(world: World) -> dict[str, str]:
     return found
 
 
-def _bought(orders: Mapping[str, Bought], customer: str | None, unit: str | None) -> tuple[Purchase, ...]:
-    mine = [
-        one
-        for one in orders.values()
-        if not one.is_cancelled and ((customer and one.customer == customer) or (unit and one.unit == unit))
-    ]
-    return tuple(Purchase(one.at, product) for one in mine for product in one.products)
+def _purchases(orders: Mapping[str, Bought]) -> dict[str, set[Purchase]]:
+    """What every customer and every unit bought, by its id."""
+    found: dict[str, set[Purchase]] = defaultdict(set)
+    for one in orders.values():
+        for who in {one.customer, one.unit} - {None} if not one.is_cancelled else ():
+            found[str(who)] |= {Purchase(one.at, product) for product in one.products}
+    return found
 
 
 def shop_of(world: World) -> faults.Shop:

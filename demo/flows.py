@@ -19,6 +19,7 @@ STALLED_S = 45.0
 LOG_LINES = 20
 QUIET = ("[]", "[info]", "[debug]")
 HAND = "hand"
+BUSY = 500
 DID_NOT_FOLLOW = f"{HAND}, did not follow"
 APPROVE, REASON = "Approve", "looked at in the demo"
 
@@ -71,7 +72,16 @@ class Watch:
         """Trigger what the plan says, as soon as the flows before it have ended."""
         for start in self.starts:
             if start.flow in self.flows and start.flow not in self.runs and self._ended(start.after):
-                self.trigger(start)
+                self._try(start)
+
+    def _try(self, start: Start) -> None:
+        """Trigger; an answer of 500 means that Airflow's SQLite was busy: then the next look tries again."""
+        try:
+            self.trigger(start)
+        except web.HttpError as error:
+            if error.status != BUSY:
+                raise
+            self.by_hand.pop(start.flow)
 
     def _ended(self, flows: Sequence[str]) -> bool:
         return all(self.runs[flow].state in ENDED if flow in self.runs else flow not in self.flows for flow in flows)

@@ -17,6 +17,10 @@ Record = dict[str, Any]
 STAGED = "|Staged|Default"
 
 
+Decided = tuple[dict[str, Asset], dict[str, Asset]]
+"""All assets of the library, and those that may be shown."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gallery:
     """The library as it was before a cycle, and what the shop had to show after it."""
@@ -27,14 +31,14 @@ class Gallery:
     """Media in the shop by code."""
 
 
-def decide(world: World) -> tuple[dict[str, Asset], dict[str, Asset]]:
+def decide(world: World) -> Decided:
     """All assets of the library, and those that may be shown, as of now; look before the flows run."""
     assets = library.read({kind: world.library.records(kind) for kind in DECIDING})
     products = {row["code"] for row in world.shop.records("Product")}
     return assets, library.shown(assets, products=products, today=datetime.now(UTC).date())
 
 
-def prove(world: World, decided: tuple[dict[str, Asset], dict[str, Asset]], *, name: str) -> Gallery:
+def prove(world: World, decided: Decided, *, name: str) -> Gallery:
     """Compare what the shop shows with what it may show."""
     assets, shown = decided
     with world.screen.stage(name) as stage:

@@ -39,6 +39,10 @@ class World:
         """The shop's control API."""
         return self.simulated["sap_commerce"]
 
+    def has(self, family: str) -> bool:
+        """Whether flows of a family (``iconik_``) run."""
+        return any(flow.startswith(family) for flow in self.flows)
+
     @property
     def library(self) -> Simulated:
         """The media library's control API."""

@@ -45,7 +45,7 @@ def test_a_run_has_a_real_data_interval(bag, flow):
     assert type(getattr(timetable, "timetable", timetable)).__name__ == "CronDataIntervalTimetable"
 
 
-@pytest.mark.parametrize("flow", FLOWS)
+@pytest.mark.parametrize("flow", sorted(set(FLOWS) - {"commerce_sync_watch"}))  # nobody follows the watch
 def test_its_last_task_tells_the_flows_that_follow(bag, flow):
     leaves = [task for task in bag.dags[flow].tasks if not task.downstream_task_ids]
     assert [task.task_id for task in leaves] == ["done"]

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 from simulators.iconik.collections import new_collection
 from simulators.iconik.index import Index
+from simulators.iconik.metadata_views import new_field
 from simulators.iconik.packages import Packer, stable_id
 from simulators.iconik.site import EDITOR_USER
 from simulators.iconik.store import Row, Store, stamp
@@ -19,6 +20,19 @@ from simulators.seed.journey import Journey
 FULL_ASSETS = 50_000
 CHUNK = 2_000
 CAMPAIGN = "HARVEST"
+CAMPAIGN_VIEW = "SAP Commerce Campaign"
+CAMPAIGN_FIELDS = {
+    "campaign_revision": ("integer", False),
+    "campaign_start": ("string_exact", False),
+    "campaign_end": ("string_exact", False),
+    "campaign_zone": ("string_exact", False),
+    "campaign_slots": ("string_exact", True),
+    "campaign_locales": ("string_exact", True),
+    "campaign_report": ("text", False),
+}
+"""Fields of that view which the view SAP Commerce does not have: type, whether they take several values."""
+SHARED = ("campaign_code", "commerce_status", "territories", "sku", "category_codes", "language")
+RIGHTS = ("rights_start", "rights_end")
 REVIEWS = ("APPROVED", "APPROVED", "APPROVED", "REQUESTED", "APPROVED", "NOT_APPROVED", "APPROVED", "MIXED", "N/A")
 STATES = {
     "APPROVED": "ready_for_commerce",
@@ -38,7 +52,19 @@ def load_demo(store: Store, index: Index, *, scale: str) -> None:
         products = best_sellers(journey, scale=scale)
     finally:
         journey.close()
+    _campaign_view(store)
     _Demo(store, index).fill(products, plain=FULL_ASSETS if scale == "full" else 0)
+
+
+def _campaign_view(store: Store) -> None:
+    """The view by which campaigns say what they want; the demo's campaign wants nothing yet."""
+    now = store.now()
+    for name, (kind, multi) in CAMPAIGN_FIELDS.items():
+        label = name.replace("_", " ").capitalize()
+        store.put("fields", name, new_field(now, {"name": name, "label": label, "field_type": kind, "multi": multi}))
+    names = [{"name": name} for name in (*SHARED, *RIGHTS, *CAMPAIGN_FIELDS)]
+    row: Row = {"id": stable_id(CAMPAIGN_VIEW), "name": CAMPAIGN_VIEW, "description": None, "view_fields": names}
+    store.put("views", row["id"], row | {"date_created": now, "date_modified": now})
 
 
 class _Demo:

@@ -20,7 +20,8 @@ def load_drafts(loader: Loader) -> None:
     """Products in Staged: code and category as Online has them; novelties wait for their release."""
     version = f"Staged|{CATALOG}"
     products = best_sellers(loader.journey, scale=loader.journey.scale)
-    names = {product.category: product.category.replace("-", " ") for product in products} | {_NEWS: "Novelties"}
+    known = {code: name for rows in loader.journey.rows("SELECT code, category FROM categories") for code, name in rows}
+    names = {product.category: known[product.category] for product in products} | {_NEWS: "Novelties"}
     for code in sorted(names):
         loader.records.load("Category", {"code": code, "catalogVersion": version, "name": {"en": names[code]}})
     for code, name, category in products:

@@ -23,6 +23,7 @@ class Airflow:
 
     def __init__(self, after=(), *, asks=(), mute=0):
         self.after, self.asks, self.mute = dict(after), list(asks), mute
+        self.busy_for = 0
         self.all, self.looks, self.answered, self.conf = [], 0, [], {}
 
     def runs(self):
@@ -40,6 +41,9 @@ class Airflow:
         return now
 
     def trigger(self, flow, *, conf):
+        if self.busy_for:
+            self.busy_for -= 1
+            raise web.HttpError("database is locked", status=500)
         self.conf[flow] = dict(conf)
         self.all.append(self._run(flow, by_assets=False))
         return self.all[-1]
@@ -101,6 +105,13 @@ def test_a_flow_of_the_plan_starts_when_those_before_it_have_ended_and_with_its_
 def test_a_flow_that_does_not_follow_is_triggered_and_said_to_be(cycle):
     _, starters = cycle(Airflow({"c": "b"}), "a", "b", "c")
     assert starters == {"a": "hand", "b": "hand, did not follow", "c": "b"}
+
+
+def test_a_flow_is_triggered_again_when_the_database_was_busy(cycle):
+    airflow = Airflow({"b": "a"})
+    airflow.busy_for = 2
+    _, starters = cycle(airflow, "a", "b")
+    assert starters == {"a": "hand", "b": "a"}
 
 
 def test_runs_of_an_earlier_cycle_are_not_taken_for_this_ones(cycle):

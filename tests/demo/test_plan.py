@@ -14,6 +14,12 @@ def test_flows_are_the_dag_files_of_the_moment_the_first_one_first(tmp_path):
     assert plan.flow_names(tmp_path) == (CUSTOMERS, "iconik_x", "iot_a", "salesforce_b")
 
 
+def test_flows_of_some_systems_are_chosen_and_the_first_one_stays(tmp_path):
+    for name in (CUSTOMERS, "iot_a", "iconik_x"):
+        (tmp_path / f"{name}.py").touch()
+    assert plan.flow_names(tmp_path, families=[plan.ICONIK]) == (CUSTOMERS, "iconik_x")
+
+
 def test_what_follows_an_inbox_without_news_is_started_by_hand(tmp_path):
     (tmp_path / "iot_a.py").write_text(FOLLOWS.format("iot_inbox"))
     (tmp_path / "iot_b.py").write_text(FOLLOWS.format("iot_a"))

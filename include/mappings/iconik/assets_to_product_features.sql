@@ -22,7 +22,9 @@ fitting AS (
         a.duration_milliseconds AS ms, a.format, a.metadata AS said, t.film, list_sum(list_transform(
             coalesce(a.files, []), lambda f: f.size)) AS size
     FROM assets AS a JOIN shown AS s ON s.asset_id = a.id JOIN technical AS t ON t.id = a.id
-    WHERE a.status = 'ACTIVE'
+    -- A medium that was deleted in the shop is missed by the next complete scan only; that its asset was withdrawn is
+    -- known at once.
+    WHERE a.status = 'ACTIVE' AND coalesce(a.metadata.commerce_status, '') NOT IN ('withdrawn', 'expired')
 ),
 films AS (
     SELECT * FROM fitting WHERE media_type = 'video'

@@ -11,9 +11,10 @@ from urllib.parse import parse_qsl, urlencode
 from fastapi import HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from commerce_sync import error_desk
 from commerce_sync.ledger.browsing import UNSETTLED, Group
 from commerce_sync.ledger.rejects import REJECT_STATUSES, Reject
-from commerce_sync.monitor import book, catalogue, page
+from commerce_sync.monitor import book, catalogue, explaining, page
 from commerce_sync.monitor.access import Reader, Visit, Writer
 from commerce_sync.monitor.masking import masked_key, masked_payload
 
@@ -139,7 +140,8 @@ def retry(visit: Writer) -> RedirectResponse:
     """Offer the chosen rows again."""
     chosen = picked(visit)
     visit.demand(chosen)
-    rows = sum(book.ledger().retry_rejects(leg, keys=keys, by=visit.name) for leg, keys in chosen.items())
+    site = explaining.site()
+    rows = sum(error_desk.retry(site, leg, keys, by=visit.name) for leg, keys in chosen.items())
     return page.back(visit, "errors", done="retried", rows=rows, **_query(visit))
 
 
@@ -149,9 +151,8 @@ def dismiss(visit: Writer) -> RedirectResponse:
     if not reason:
         raise HTTPException(400, "A row is dismissed with a reason, nothing was changed. Say why it need not arrive.")
     visit.demand(chosen)
-    rows = sum(
-        book.ledger().dismiss_rejects(leg, keys=keys, by=visit.name, reason=reason) for leg, keys in chosen.items()
-    )
+    site = explaining.site()
+    rows = sum(error_desk.dismiss(site, leg, keys, by=visit.name, reason=reason) for leg, keys in chosen.items())
     return page.back(visit, "errors", done="dismissed", rows=rows, **_query(visit))
 
 
@@ -166,9 +167,7 @@ def edit(visit: Writer, leg: str) -> RedirectResponse:
     values = edited(visit)
     if not values:
         raise HTTPException(400, "No value was changed. Type a new value, or tick one to be emptied.")
-    moves = catalogue.read().moves.get(leg)
-    personal = moves.personal if moves else values
-    book.ledger().edit_reject(leg, key=key, values=values, by=visit.name, personal=personal)
+    error_desk.edit(explaining.site(), error_desk.mapping_of(leg), key, values, by=visit.name)
     return page.back(visit, "errors", done="edited", rows=1, leg=leg)
 
 

@@ -32,11 +32,12 @@ MARKS = {
 def explain(visit: Reader) -> HTMLResponse:
     """The story of one key; without one, how to ask."""
     key, leg, known = visit.asked("key"), visit.asked("leg"), catalogue.read()
-    found = explaining.explain(recollect(site()), key, leg or None) if key else None
+    stores, heard = recollect(site())
+    found = explaining.explain(stores, key, leg or None) if key else None
     return page.show(
         visit, "explain", tab="explain", title="Explain", key=key, leg=leg, known=known, found=found, mark=_mark,
         legs=known.order(book.browser().legs()), places=_places(found, known), hidden=masked_key, most=MOST_EVENTS,
-        events=found.events[::-1][:MOST_EVENTS] if found else (), names=_names(found, known),
+        events=found.events[::-1][:MOST_EVENTS] if found else (), names=_names(found, known), last=heard.last,
     )  # fmt: skip
 
 

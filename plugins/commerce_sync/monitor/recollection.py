@@ -19,11 +19,15 @@ MOST_MESSAGES = 100
 
 
 class Heard:
-    """A history that remembers which runs its messages are of, and gives no more of them than a page shows."""
+    """A history that remembers what it gave, and gives no more than a page shows.
+
+    runs: (leg, run) of all messages.   last: (leg, key) -> the newest message.
+    """
 
     def __init__(self, history: History) -> None:
         self._history = history
         self.runs: set[tuple[str, str]] = set()
+        self.last: dict[tuple[str, str], Message] = {}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._history, name)
@@ -32,7 +36,11 @@ class Heard:
         """The newest messages."""
         found = self._history.search(limit=min(limit, MOST_MESSAGES), **query)
         self.runs |= {(item.leg, item.run) for item in found}
+        self.last |= {(item.leg, item.key): item for item in sorted(found, key=lambda item: item.at)}
         return found
+
+    def payload(self, leg: str, run: str, key: str) -> None:
+        """Nothing: the page of the last message shows the values; reading those of every leg takes longer than all."""
 
 
 class NotedJobs(RunJobs):
@@ -89,8 +97,8 @@ class Recollection(Ledger):
         self._jobs |= self._browser.jobs_named(names)
 
 
-def recollect(site: Site) -> Site:
-    """The same site, to explain one record with."""
+def recollect(site: Site) -> tuple[Site, Heard]:
+    """The same site, to explain one record with; and what will have been heard of it then."""
     assert site.history is not None
     heard = Heard(site.history)
-    return replace(site, ledger=Recollection(site.ledger, heard), history=cast(History, heard))
+    return replace(site, ledger=Recollection(site.ledger, heard), history=cast(History, heard)), heard

@@ -203,7 +203,7 @@ def test_the_demo_is_a_believable_catalogue(iconik, api):
     states = {row["status"] for row in iconik.records("approvals")}
     assert states == {"APPROVED", "REQUESTED", "NOT_APPROVED", "MIXED"}
     assets = iconik.records("assets")
-    assert len(assets) > 200
+    assert len(assets) > 150
     assert {row["type"] for row in assets} == {"ASSET", "PLACEHOLDER"}
     assert any(len(row["versions"]) > 1 for row in assets)
     campaign = api.search(doc_types=["collections"], query='external_id:"campaign:HARVEST"')["objects"][0]
