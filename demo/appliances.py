@@ -158,7 +158,7 @@ def _tags(product: str | None, customer: str | None, unit: str | None, *, family
 
 def _products(world: World) -> dict[str, tuple[str, tuple[str, ...]]]:
     """Name and categories of products by code, as sold where they are."""
-    rows = sorted(world.shop.records("Product"), key=lambda row: row["catalogVersion"].startswith("Online"))
+    rows = sorted(world.shop.first_seen("Product"), key=lambda row: row["catalogVersion"].startswith("Online"))
     return {
         row["code"]: (next(iter(row["name"].values())), tuple(key.partition("|")[0] for key in row["supercategories"]))
         for row in rows
@@ -240,7 +240,7 @@ def shop_of(world: World) -> faults.Shop:
         for row in world.shop.records("StockLevel")
         if row["available"] - row["reserved"] + row["overSelling"] > 0 and row["inStockStatus"] != "FORCEOUTOFSTOCK"
     }
-    approved = {row["code"] for row in world.shop.records("Product") if row["approvalStatus"] == "approved"}
+    approved = {row["code"] for row in world.shop.first_seen("Product") if row["approvalStatus"] == "approved"}
     consents = [row for row in world.shop.records("Consent") if "MARKETING" in row["consentTemplate"]]
     willing = {row["customer"] for row in consents if row["consentGivenDate"] and not row["consentWithdrawnDate"]}
     return faults.Shop(

@@ -43,9 +43,9 @@ class Edited:
 
 def edit(world: World, said: Mapping[str, Claim], *, before: Wanted) -> Edited:
     """Change something in the library and on the devices."""
-    with world.screen.stage("edit media, devices") as stage:
+    with world.screen.stage("edits elsewhere") as stage:
         assets = library.read({kind: world.library.records(kind) for kind in library.DECIDING})
-        products = {row["code"] for row in world.shop.records("Product")}
+        products = {row["code"] for row in world.shop.first_seen("Product")}
         today = datetime.now(UTC).date()
         shown = library.shown(assets, products=products, today=today)
         plain = sorted(

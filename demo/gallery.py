@@ -34,7 +34,7 @@ class Gallery:
 def decide(world: World) -> Decided:
     """All assets of the library, and those that may be shown, as of now; look before the flows run."""
     assets = library.read({kind: world.library.records(kind) for kind in DECIDING})
-    products = {row["code"] for row in world.shop.records("Product")}
+    products = {row["code"] for row in world.shop.first_seen("Product")}
     return assets, library.shown(assets, products=products, today=datetime.now(UTC).date())
 
 
@@ -44,7 +44,7 @@ def prove(world: World, decided: Decided, *, name: str) -> Gallery:
     with world.screen.stage(name) as stage:
         stage.live("looking at every picture")
         media = {row["code"]: row for row in world.shop.records("Media") if row["code"].startswith("iconik-")}
-        products = [row for row in world.shop.records("Product") if row["catalogVersion"] == "Staged|Default"]
+        products = world.shop.records("Product", catalogVersion="Staged|Default")
         found = Gallery(assets, shown, media)
         for sentence, wrong in (
             *_of_media(world, found).items(),

@@ -44,6 +44,7 @@ class Simulated:
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
+        self._kept: dict[str, list[dict[str, Any]]] = {}
 
     def reset_calls(self) -> None:
         """Start counting calls from 0."""
@@ -58,11 +59,18 @@ class Simulated:
         """Number of stored records of a type."""
         return int(web.call("GET", web.with_query(f"{self.url}/_sim/records/{kind}", limit=1))["total"])
 
-    def records(self, kind: str, *, limit: int | None = None) -> list[dict[str, Any]]:
-        """Stored records of a type, the oldest first; all of them unless there is a limit."""
+    def records(self, kind: str, *, limit: int | None = None, **where: str) -> list[dict[str, Any]]:
+        """Stored records of a type, the oldest first; all of them unless there is a limit or a condition."""
+        asked = where | ({"limit": str(limit)} if limit else {})
         url = f"{self.url}/_sim/records/{kind}"
-        url = web.with_query(url, limit=limit) if limit else url
+        url = web.with_query(url, **asked) if asked else url
         return list(web.call("GET", url, timeout_s=120)["records"])
+
+    def first_seen(self, kind: str) -> list[dict[str, Any]]:
+        """All records of a type as they were when this was first asked; for what nobody changes in the demo."""
+        if kind not in self._kept:
+            self._kept[kind] = self.records(kind)
+        return self._kept[kind]
 
     def category_names(self) -> dict[str, str]:
         """Names of the shop's categories by code, in the shop's first language."""
