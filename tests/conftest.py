@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import requests
 
+pytest.register_assert_rewrite("flows.killing", "flows.ordering")
+
 ROOT = Path(__file__).resolve().parents[1]
 START_TIMEOUT_S = 60
 CALL_TIMEOUT_S = 60

@@ -47,6 +47,16 @@ def dismiss(site: Site, leg: str, keys: Sequence[str], *, by: str, reason: str) 
     return done
 
 
+def editable(leg: str) -> dict[str, tuple[str, str]]:
+    """Field -> its type, and why it may not be edited (empty when it may); nothing for a leg without a mapping."""
+    try:
+        mapping = mapping_of(leg)
+        types = binding.field_types(mapping)
+    except ConfigurationError:
+        return {}
+    return {name: (types[name], objection) for name, objection in editing.legal(mapping).items()}
+
+
 def edit(
     site: Site, mapping: Mapping, key: str, values: Values[str, Any], *, by: str, reason: str | None = None
 ) -> None:

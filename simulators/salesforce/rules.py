@@ -29,10 +29,21 @@ def before(work: Work) -> None:
         rule(work)
 
 
-def after(work: Work) -> None:
-    """Object rules after the write: totals on parents."""
-    if rule := AFTER.get(work.item.name):
-        rule(work)
+def parents(work: Work) -> set[str]:
+    """Ids of the records whose totals the rows count in; asked before a delete takes the rows away."""
+    lookup, _total = TOTALS.get(work.item.name, ("", ""))
+    if not lookup:
+        return set()
+    rows = [row for row in range(work.batch.size) if row not in work.errors]
+    return {key for (key,) in work.stored(rows, lookup).values()}
+
+
+def add_up(work: Work, touched: set[str]) -> None:
+    """After the write: totals on parents, of the lines that are there now."""
+    if touched:
+        lookup, total = TOTALS[work.item.name]
+        work.store.ensure_index(work.item.name, lookup)
+        work.store.db.executemany(total, [(key,) for key in sorted(touched)])
 
 
 def before_delete(work: Work) -> None:
@@ -88,18 +99,6 @@ def _wrong_book(work: Work, row: int) -> None:
     work.fail(row, "FIELD_INTEGRITY_EXCEPTION", message, "PricebookEntryId")
 
 
-def _opportunity_totals(work: Work) -> None:
-    rows = [row for row in range(work.batch.size) if row not in work.errors]
-    touched = {key for (key,) in work.stored(rows, "OpportunityId").values()}
-    sql = (
-        'UPDATE "Opportunity" SET "HasOpportunityLineItem" = 1, '
-        '"Amount" = (SELECT sum("TotalPrice") FROM "OpportunityLineItem" AS line '
-        'WHERE line."OpportunityId" = "Opportunity"."Id" AND line."IsDeleted" = 0) WHERE "Id" = ?'
-    )
-    work.store.ensure_index("OpportunityLineItem", "OpportunityId")
-    work.store.db.executemany(sql, [(key,) for key in touched])
-
-
 def _order(work: Work) -> None:
     _drafts_only(work, item="order")
     for row, (status, items) in _order_states(work).items():
@@ -150,17 +149,6 @@ def _order_item(work: Work) -> None:
         else:
             work.put(row, "Product2Id", product)
             work.put(row, "ListPrice", listed)
-
-
-def _order_totals(work: Work) -> None:
-    rows = [row for row in range(work.batch.size) if row not in work.errors]
-    touched = {key for (key,) in work.stored(rows, "OrderId").values()}
-    sql = (
-        'UPDATE "Order" SET "TotalAmount" = coalesce((SELECT sum("TotalPrice") FROM "OrderItem" AS line '
-        'WHERE line."OrderId" = "Order"."Id" AND line."IsDeleted" = 0), 0) WHERE "Id" = ?'
-    )
-    work.store.ensure_index("OrderItem", "OrderId")
-    work.store.db.executemany(sql, [(key,) for key in touched])
 
 
 def _pricebook_entry(work: Work) -> None:
@@ -235,4 +223,17 @@ BEFORE: dict[str, Rule] = {
     "CampaignMember": _campaign_member,
     "Contract": _contract,
 }
-AFTER: dict[str, Rule] = {"OpportunityLineItem": _opportunity_totals, "OrderItem": _order_totals}
+# object of the lines -> the lookup to what they add up to, the SQL that does it
+TOTALS: dict[str, tuple[str, str]] = {
+    "OpportunityLineItem": (
+        "OpportunityId",
+        'UPDATE "Opportunity" SET ("HasOpportunityLineItem", "Amount") = (SELECT count(*) > 0, '
+        'coalesce(sum("TotalPrice"), "Opportunity"."Amount") FROM "OpportunityLineItem" AS line '
+        'WHERE line."OpportunityId" = "Opportunity"."Id" AND line."IsDeleted" = 0) WHERE "Id" = ?',
+    ),
+    "OrderItem": (
+        "OrderId",
+        'UPDATE "Order" SET "TotalAmount" = coalesce((SELECT sum("TotalPrice") FROM "OrderItem" AS line '
+        'WHERE line."OrderId" = "Order"."Id" AND line."IsDeleted" = 0), 0) WHERE "Id" = ?',
+    ),
+}

@@ -79,13 +79,13 @@ class Writer:
         self._lock(work)
         _update(work)
         _insert(work)
-        rules.after(work)
+        rules.add_up(work, rules.parents(work))
 
     def _delete(self, work: Work) -> None:
         find_by_id(work)
         rules.before_delete(work)
         self._lock(work)
-        rows = [(work.targets[row],) for row in work.updates()]
+        rows, parents = [(work.targets[row],) for row in work.updates()], rules.parents(work)
         name = work.item.name
         if work.batch.operation == "hardDelete" or name in NO_RECYCLE_BIN:
             self.store.db.executemany(f'DELETE FROM "{name}" WHERE "Id" = ?', rows)
@@ -93,6 +93,7 @@ class Writer:
             now = self.store.moment()
             sql = f'UPDATE "{name}" SET "IsDeleted" = 1, "LastModifiedDate" = ?, "SystemModstamp" = ? WHERE "Id" = ?'
             self.store.db.executemany(sql, [(now, now, key) for (key,) in rows])
+        rules.add_up(work, parents)
 
     def _lock(self, work: Work) -> None:
         owner = work.batch.owner

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from commerce_sync import __main__ as command_line
-from commerce_sync import delivery, detection, error_desk, flow, upkeep
+from commerce_sync import binding, delivery, detection, editing, error_desk, flow, upkeep
 from commerce_sync import leg as legs
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.mapping import Approval, Guards
-from contracts.two_sides import OUT, Two, mappings
+from contracts.two_sides import OUT, mappings
 from flows.dying import in_a_process
 from flows.walking import HOUSEHOLDS, Org, Shop, Walk
 
@@ -253,16 +253,46 @@ def test_a_yes_to_the_old_values_is_none_to_the_edited_ones(refused: Walk, org: 
 
 
 def test_what_one_side_of_a_pair_owns_may_be_edited_and_what_is_shared_may_not(tmp_path: Path) -> None:
-    two = Two(tmp_path, mappings(tmp_path))
-    two.shop.edit("p", name="Ada", phone="1", email="a")
-    two.crm.refused = {"p"} if hasattr(two.crm, "refused") else set()
-    mapping = two.mappings[OUT] if hasattr(two, "mappings") else mappings(tmp_path)[OUT]
-    from commerce_sync import binding, editing
-
+    mapping = mappings(tmp_path)[OUT]
     types = binding.field_types(mapping)
     with pytest.raises(ConfigurationError, match="both sides may edit it"):
         editing.refuse_illegal(mapping, types, {"phone": "2"})
     editing.refuse_illegal(mapping, types, {"name": "Ada King"})
+
+
+def test_values_that_are_no_text_are_edited_by_their_text_or_as_they_are(refused: Walk, org: Org) -> None:
+    with pytest.raises(ConfigurationError, match="'Commerce_Active__c' is BOOLEAN, and 'perhaps' is no value of it"):
+        edit(refused, {"Commerce_Active__c": "perhaps"})
+    edit(refused, {"Commerce_Active__c": "false"})
+    assert org.accounts.get(KEY) is None
+    org.far.clear_faults()
+    assert refused.leg(HOUSEHOLDS, "changes").delivered == 1
+    assert org.accounts[KEY]["Commerce_Active__c"] is False
+    assert refused.leg(HOUSEHOLDS, "complete").sent == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        ("TIMESTAMP", ["2026-02-28T12:00:00", "2026-02-28"], ["2026-02-30", "soon"]),
+        ("DATE", ["2026-02-28"], ["28.2.2026", True]),
+        ("DECIMAL(18,2)", ["12.50", 12.5, "-3"], ["12,50", "a dozen", "1" * 30]),
+        ("BIGINT", ["7", 7], ["7 pieces", "9" * 30]),
+        ("BOOLEAN", ["true", False], ["perhaps"]),
+        ("VARCHAR[]", [["a", "b"], []], ["a"]),
+    ],
+)
+def test_an_edit_is_checked_against_the_type_of_its_field(
+    tmp_path: Path, kind: str, good: list[Any], bad: list[Any]
+) -> None:
+    mapping = mappings(tmp_path)[OUT]
+    name = next(field for field, objection in editing.legal(mapping).items() if not objection)
+    types = {**binding.field_types(mapping), name: kind}
+    for value in good:
+        editing.refuse_illegal(mapping, types, {name: value})
+    for value in bad:
+        with pytest.raises(ConfigurationError, match="is no value of it"):
+            editing.refuse_illegal(mapping, types, {name: value})
 
 
 def test_the_command_line_lists_retries_dismisses_and_edits(

@@ -30,9 +30,9 @@ from flows.walking import mapping_of, open_site, swift
 STEPS = ("extract", "map_changes", "check", "load", "commit")
 
 
-def by_bulk(leg: str) -> Mapping:
+def by_bulk(mapping: Mapping) -> Mapping:
     """The leg, sending everything by bulk jobs, without gate and limits."""
-    return replace(swift(mapping_of(leg), bulk_from=1), checks=Checks(), guards=Guards(max_rejected=None))
+    return replace(swift(mapping, bulk_from=1), checks=Checks(), guards=Guards(max_rejected=None))
 
 
 def die(*_args: Any, **_kwargs: Any) -> Any:
@@ -105,7 +105,9 @@ AGGREGATE_POINTS: dict[str, Callable[[], None]] = {
 }
 
 
-def live(folder: str, environment: dict[str, str], leg: str, run_id: str, steps: tuple[str, ...], point: str) -> None:
+def live(
+    folder: str, environment: dict[str, str], leg: Mapping, run_id: str, steps: tuple[str, ...], point: str
+) -> None:
     """Walk some steps of a complete run; ``point`` names where to die, an empty one nowhere."""
     os.environ |= environment
     if steps == ("whole",):
@@ -114,7 +116,7 @@ def live(folder: str, environment: dict[str, str], leg: str, run_id: str, steps:
         killing.whole(folder, leg, run_id, point)
         return
     if point:
-        arm = AGGREGATE_POINTS[point] if mapping_of(leg).aggregate else POINTS[point][1]
+        arm = AGGREGATE_POINTS[point] if leg.aggregate else POINTS[point][1]
         arm()
     site, mapping = open_site(Path(folder)), by_bulk(leg)
     if steps == ("walk",):
@@ -149,9 +151,11 @@ def _nursery() -> multiprocessing.context.ForkServerContext:
     return context
 
 
-def in_a_process(*arguments: Any) -> int | None:
-    """Exit code of a process that did ``live``; -9 when it was killed."""
-    process = _nursery().Process(target=live, args=arguments)
+def in_a_process(
+    folder: str, environment: dict[str, str], leg: str, run_id: str, steps: tuple[str, ...], point: str
+) -> int | None:
+    """Exit code of a process that did ``live``; -9 when it was killed. It is given the mapping: reading all is slow."""
+    process = _nursery().Process(target=live, args=(folder, environment, mapping_of(leg), run_id, steps, point))
     process.start()
     process.join(timeout=120)
     if process.is_alive():

@@ -12,6 +12,7 @@ import pytest
 from commerce_sync import delivery, detection, flow, walk
 from commerce_sync import leg as legs
 from commerce_sync.ledger import Ledger
+from commerce_sync.mapping import Mapping
 from commerce_sync.window import Request
 from flows.dying import after, before, in_a_process
 from flows.walking import Walk, legs_of, mapping_of, open_site, swift
@@ -77,8 +78,8 @@ def _kill(hurt: Walk, leg: str, number: int, point: str) -> bool:
     return code == KILLED
 
 
-def whole(folder: str, leg: str, run_id: str, point: str) -> None:
+def whole(folder: str, leg: Mapping, run_id: str, point: str) -> None:
     """One run of a leg as it is, dying at ``point`` when it gets there."""
     BOUNDARIES[point]()
-    walk.leg(open_site(Path(folder)), swift(mapping_of(leg)), run_id, request=Request(), sources=flow.source_system,
+    walk.leg(open_site(Path(folder)), swift(leg), run_id, request=Request(), sources=flow.source_system,
              targets=flow.target_system)  # fmt: skip

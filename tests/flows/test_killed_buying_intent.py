@@ -11,10 +11,10 @@ import pytest
 
 from commerce_sync.ledger import Ledger
 from commerce_sync.systems.inbox import taking
-from flows.killing import assert_survives
+from flows.killing import ROUNDS, assert_survives
 from flows.walking import KEY, Org, Shop, line, uid
 
-CUSTOMERS = range(7)
+CUSTOMERS = range(ROUNDS)
 FIELDS = ("Status", "Subject", "Close_Reason__c", "Cart_Value__c", "Description", "Product_Links__c", "ActivityDate")
 
 
@@ -82,6 +82,6 @@ def test_a_killed_flow_ends_as_an_undisturbed_one(
     carts, views = (
         {key for key, row in found.items() if row["Signal__c"] == name} for name in ("Abandoned cart", "Repeated views")
     )
-    assert (len(carts), len(views)) == (7, 7)
-    assert found["K5|1"]["Close_Reason__c"] == "Recovered by order O6"
-    assert found["K6|1"]["Status"] == "Not Started"
+    assert (len(carts), len(views)) == (ROUNDS, ROUNDS)
+    assert found["K0|1"]["Close_Reason__c"] == "Recovered by order O1"
+    assert found[f"K{ROUNDS - 1}|1"]["Status"] == "Not Started"

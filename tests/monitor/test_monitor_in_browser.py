@@ -174,13 +174,16 @@ def test_a_row_is_edited_and_the_page_says_so(open_page) -> None:
     page = open_page("/errors?class=duplicate")
     page.locator("form[data-rows] tbody th a").nth(1).click()
     page.wait_for_url("**/errors/customers_to_contacts?key=*")
-    page.get_by_label("Send for MailingCity instead").fill("Potsdam")
-    page.get_by_label("Empty Phone").check()
+    assert page.get_by_text("Not here: both sides may edit it").count() >= 3
+    assert page.get_by_label("Send for MailingCity instead").count() == 0
+    assert page.get_by_label("Send for Registered_At__c instead").get_attribute("placeholder") == "timestamp"
+    page.get_by_label("Send for Commerce_Active__c instead").fill("false")
+    page.get_by_label("Empty Salutation").check()
     page.get_by_role("button", name="Save and retry").click()
     page.wait_for_url("**done=edited*")
     assert page.get_by_role("status").get_by_text("saved, and offered again").is_visible()
     (word,) = places.open_ledger().said(leg="customers_to_contacts", status="open")
-    assert (word.edited, word.answered_by) == ({"MailingCity": "Potsdam", "Phone": None}, "ada")
+    assert (word.edited, word.answered_by) == ({"Commerce_Active__c": "false", "Salutation": None}, "ada")
 
 
 def test_a_row_is_dismissed_with_a_reason(open_page) -> None:

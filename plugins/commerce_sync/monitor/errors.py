@@ -123,11 +123,12 @@ def error(visit: Reader, leg: str) -> HTMLResponse:
             404, f"Leg {leg} has no such row among its errors: it has arrived, or is gone at its source."
         )
     known = catalogue.read()
-    moves = known.moves.get(leg)
+    moves, may_change = known.moves.get(leg), visit.may_change([leg])
     return page.show(
         visit, "error", tab="errors", title="One row", row=row, moves=moves, flow=known.flow_of(leg), classes=CLASSES,
-        payload=masked_payload(row.payload, moves), pick=pick, may_change=visit.may_change([leg]),
+        payload=masked_payload(row.payload, moves), pick=pick, may_change=may_change,
         shown_key=masked_key(key, moves), bad=_fields(row), said=book.ledger().said(leg=leg, keys=[key])[::-1],
+        editable=error_desk.editable(leg) if may_change else {},
     )  # fmt: skip
 
 

@@ -378,6 +378,18 @@ def test_updated_and_deleted_list_ids_within_a_window(api, salesforce):
     assert set(deleted) == {"deletedRecords", "earliestDateAvailable", "latestDateCovered"}
 
 
+def test_totals_follow_lines_that_are_deleted(api, salesforce):
+    standard = salesforce.records("Pricebook2")[0]["Id"]
+    product = api.create("Product2", Name="p", ProductCode="P1")
+    entry = api.create("PricebookEntry", Pricebook2Id=standard, Product2Id=product, UnitPrice=5)
+    account = api.create("Account", Name="a")
+    order = api.create("Order", AccountId=account, EffectiveDate="2026-01-01", Status="Draft", Pricebook2Id=standard)
+    lines = [api.create("OrderItem", OrderId=order, PricebookEntryId=entry, Quantity=n, UnitPrice=1) for n in (1, 2, 4)]
+    for line, total in zip(lines, (6.0, 4.0, 0.0), strict=True):
+        assert api.call("DELETE", f"sobjects/OrderItem/{line}").status_code == 204
+        assert api.get(f"sobjects/Order/{order}").json()["TotalAmount"] == total
+
+
 def test_prices_orders_and_members_follow_their_rules(api, salesforce):
     standard = salesforce.records("Pricebook2")[0]["Id"]
     product = api.create("Product2", Name="p", ProductCode="P1")
