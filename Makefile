@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 SCALE ?= slice
 DEMO_OPTIONS ?=
+JOBS ?= 2
+CLUSTER_OPTIONS ?=
 
 help:            ## what can be made
 	@grep -hE '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -30,11 +32,21 @@ demo-check: install  ## the same unattended: exit code 0 or 1, demo/report.json
 test: install    ## every test, on every core
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
+test-cluster: install  ## two Celery workers, PostgreSQL, Redis and S3 as local processes; a worker is killed
+	@$(BIN)/python -m cluster $(CLUSTER_OPTIONS)
+
 lint: install    ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy plugins
 
 bench: install   ## side by side with peers, printed as ratios
 	@$(BIN)/python -m benchmarks
+
+prove-completeness: install  ## 10,000 random histories and 1,000 rounds of a saboteur against an oracle (hours)
+	@$(BIN)/python -m proofs completeness --jobs $(JOBS)
+	@$(BIN)/python -m proofs saboteur --jobs $(JOBS)
+
+prove-mutations: install  ## known bugs put back one by one: which check notices
+	@$(BIN)/python -m proofs mutations
 
 lock:            ## pin requirements*.in again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
@@ -43,4 +55,4 @@ lock:            ## pin requirements*.in again (needs uv)
 clean:           ## remove the environment and everything the demo made
 	rm -rf $(VENV) .demo demo/report.json
 
-.PHONY: help install demo demo-check test lint bench lock clean
+.PHONY: help install demo demo-check test test-cluster lint bench prove-completeness prove-mutations lock clean

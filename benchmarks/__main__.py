@@ -10,7 +10,20 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from benchmarks import decoding, detection, history, loading, measure, memory, monitor, simulated, storm, traps
+from benchmarks import (
+    budget,
+    decoding,
+    detection,
+    history,
+    loading,
+    measure,
+    memory,
+    monitor,
+    plan,
+    simulated,
+    storm,
+    traps,
+)
 from benchmarks.results import Report, goal_table
 
 CASES: dict[str, tuple[Callable[..., Report], int]] = {
@@ -23,6 +36,8 @@ CASES: dict[str, tuple[Callable[..., Report], int]] = {
     "history": (history.run, 5_000_000),
     "monitor": (monitor.run, 5_000_000),
     "storm": (storm.run, 1_000_000),
+    "budget": (budget.run, 0),
+    "plan": (plan.run, 50_000),
 }
 """Case -> what runs it, and its moderate size."""
 

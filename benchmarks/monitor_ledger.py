@@ -107,9 +107,12 @@ def _runs(scene: Scene, chance: random.Random) -> Iterator[dict[str, Any]]:
 
 def _run(leg: str, size: int, *, at: datetime, number: int, last: bool, chance: random.Random) -> dict[str, Any]:
     complete = at.hour == 2 and at.minute < 30
-    read = size if complete else chance.randrange(max(2, size // 90))
-    sent = min(read, size if number == 0 else chance.randrange(max(2, size // 180)))
+    # Drawn whether needed or not: what comes after must not depend on the hour at which the scene is made.
+    some, few = chance.randrange(max(2, size // 90)), chance.randrange(max(2, size // 180))
     refused = sum(row[4] for row in REFUSED if row[0] == leg and row[3] == "rejected")
+    shown = 3 * refused if last else 0
+    read = size if complete else max(some, shown)
+    sent = min(read, size if number == 0 else max(few, shown))
     rejected = min(sent, refused if last else chance.choice((0, 0, 0, 1, 2)))
     quarantined = min(read - sent, chance.choice((0, 0, 0, 0, 1)))
     status, message, settled = "green", None, number + 1

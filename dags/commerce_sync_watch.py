@@ -10,6 +10,7 @@ by default `commerce_sync_alerts`) what no failing task would tell:
 * **idle**: a week of green runs in which a leg that used to read something read nothing
 * **rejects**: more than 5 % (and 20 rows) of the last run were refused or quarantined
 * **parked**: rows that used up their attempts and wait for a person
+* **limits**: a system's allowance is expected to fall below the reserve for others (`include/budgets.yaml`)
 
 and sends alerts that were noted but never left, because the process died or the mail server was down. Each trouble is
 told once, and again when it is over. Limits of a flow stand in its DAG file: `sync_dag(..., limits=Limits(...))`.

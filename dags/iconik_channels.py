@@ -23,6 +23,7 @@ dag = sync_dag(
     legs=["iconik/approved_media_to_channels"],
     schedule="*/15 * * * *",
     doc=__doc__,
+    priority="low",
     tags=["iconik", "K6"],
     after=["iconik_approved_media"],
 )

@@ -24,5 +24,6 @@ dag = sync_dag(
     legs=["iconik/media_decisions_to_history"],
     schedule="*/15 * * * *",
     doc=__doc__,
+    priority="high",
     tags=["iconik", "K3"],
 )

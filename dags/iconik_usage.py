@@ -22,5 +22,6 @@ dag = sync_dag(
     legs=["iconik/placements_to_assets"],
     schedule="30 4 * * *",
     doc=__doc__,
+    priority="low",
     tags=["iconik", "K7"],
 )

@@ -27,6 +27,7 @@ dag = sync_dag(
     legs=["iot/incidents_to_groups", "iot/incident_members_to_groups"],
     schedule="*/15 * * * *",
     doc=__doc__,
+    priority="high",
     tags=["opentext_iot", "I7"],
     after=["iot_inbox"],
 )

@@ -27,5 +27,6 @@ dag = sync_dag(
     ],
     schedule="40 * * * *",
     doc=__doc__,
+    priority="low",
     tags=["opentext_iot", "I8"],
 )

@@ -25,6 +25,7 @@ dag = sync_dag(
     legs=["iot/usage_bands_to_groups"],
     schedule="50 * * * *",
     doc=__doc__,
+    priority="low",
     tags=["opentext_iot", "I4"],
     after=["iot_insights"],
 )

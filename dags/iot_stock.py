@@ -34,6 +34,7 @@ dag = sync_dag(
     ],
     schedule="*/5 * * * *",
     doc=__doc__,
+    priority="high",
     tags=["opentext_iot", "I2"],
     after=["iot_inbox"],
 )

@@ -4,7 +4,7 @@
 Hourly, and after `iot_insights` has told devices their purchase; a complete scan at night. Reads devices of the
 OpenText IoT Platform; activations, usage and faults of the inbox (feed `iot`); orders, returns, customers and consents
 of the shop; merged customers as `salesforce_customers` knows them. Writes one record `DeviceWarranty` per serial number
-in the shop (type and integration object: `include/sap_commerce/warranty-items.xml`, `warranty_objects.impex`),
+in the shop (its type: `include/sap_commerce/warranty-items.xml`; its integration object: `sap-setup`),
 memberships in `iot-renewal-warranty` and `iot-renewal-contract` (connection `sap_commerce_occ`), and the attributes
 warrantyEnd, contractId, contractLevel and contractEnd of devices. Policies and contract products are tables at the top
 of `include/mappings/iot/warranty.sql`.

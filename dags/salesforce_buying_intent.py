@@ -23,6 +23,7 @@ dag = sync_dag(
     legs=["salesforce/buying_intent_to_tasks"],
     schedule="*/30 * * * *",
     doc=__doc__,
+    priority="low",
     tags=["salesforce", "S6"],
     feeds=["storefront"],
     after=["salesforce_customers"],

@@ -28,6 +28,7 @@ dag = sync_dag(
     ],
     schedule="20 * * * *",
     doc=__doc__,
+    priority="low",
     tags=["salesforce", "S8"],
     after=["salesforce_customers", "salesforce_orders"],
     feeds=["storefront"],

@@ -22,6 +22,7 @@ dag = sync_dag(
     legs=["salesforce/order_exceptions_to_cases"],
     schedule="*/10 * * * *",
     doc=__doc__,
+    priority="high",
     tags=["salesforce", "S4"],
     after=["salesforce_orders", "salesforce_customers"],
 )

@@ -40,6 +40,7 @@ dag = sync_dag(
     ],
     schedule="*/10 * * * *",
     doc=__doc__,
+    priority="high",
     tags=["salesforce", "S5"],
     after=["salesforce_customers"],
 )

@@ -20,6 +20,7 @@ dag = sync_dag(
     legs=["salesforce/purchase_history_to_accounts"],
     schedule="5 * * * *",
     doc=__doc__,
+    priority="low",
     tags=["salesforce", "S7"],
     after=["salesforce_customers"],
     feeds=["rates"],

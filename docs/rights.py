@@ -97,25 +97,19 @@ def _write(
 
 
 class _Objects:
-    """The integration objects of ``include/sap_commerce``: items with their types, references between them."""
+    """The integration objects of ``include/setup/sap_commerce.yaml``: items, their types, references between them."""
 
     def __init__(self) -> None:
         self.types: dict[tuple[str, str], str] = {}
         self.references: dict[tuple[str, str, str], tuple[str, bool]] = {}
-        for path in sorted((ROOT / "include/sap_commerce").glob("*.impex")):
-            self._load(path)
-
-    def _load(self, path: Path) -> None:
-        kind = ""
-        for line in path.read_text(encoding="utf-8").splitlines():
-            cells = [cell.strip() for cell in line.split(";")]
-            if line.startswith("INSERT_UPDATE"):
-                kind = cells[0].split()[1]
-            elif line.startswith(";") and kind == "IntegrationObjectItem":
-                self.types[cells[1], cells[2]] = cells[3]
-            elif line.startswith(";") and kind == "IntegrationObjectItemAttribute" and ":" in cells[4]:
-                service, item = cells[1].split(":")
-                self.references[service, item, cells[2]] = (cells[4].split(":")[1], "true" in cells[6:7])
+        content = yaml.safe_load((ROOT / "include/setup/sap_commerce.yaml").read_text(encoding="utf-8"))
+        for service, spec in content["integration_objects"].items():
+            for name, item in spec["items"].items():
+                self.types[service, name] = item.get("type", name)
+                for attribute, detail in item["attributes"].items():
+                    if "returns" in detail:
+                        reference = detail["returns"], detail.get("auto_create", False)
+                        self.references[service, name, attribute] = reference
 
     def item(self, service: str, entity_set: str) -> str:
         """The item of an entity set, whose name is the item's in the plural."""

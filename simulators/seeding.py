@@ -17,7 +17,7 @@ from typing import Any
 
 from simulators.system import KEPT, Row, System
 
-SEEDS = ("empty", "demo")
+SEEDS = ("empty", "demo", "bare")
 Records = dict[str, list[Row]]  # type -> rows
 
 
@@ -31,7 +31,7 @@ class Seeding:
 
     @classmethod
     def chosen(cls, seed: str, *, systems: Collection[str], state: Path | None) -> Seeding:
-        """``demo``, ``empty`` or the path of a file. Raises ValueError when there is something wrong with the file."""
+        """``demo``, ``empty``, ``bare`` or a file's path. Raises ValueError when something is wrong with the file."""
         if seed in SEEDS:
             return cls(seed, state=state)
         return cls("empty", read_seed(Path(seed), systems=systems), state)

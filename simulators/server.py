@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 import socket
 import ssl
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from simulators.faults import Faults
 from simulators.middleware import surround
 from simulators.system import System
 
-HOST = "127.0.0.1"
+HOST = os.environ.get("SIMULATORS_HOST", "127.0.0.1")
+"""Other machines are served only when this says so: the passwords of the simulated systems are in the README."""
 STOP_TIMEOUT_S = 2.0
 
 

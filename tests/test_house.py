@@ -12,33 +12,41 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "versions" not in path.
 # A module may import from its own floor's package and from the floors below it (lower number).
 FLOORS = [
     ["errors"],
-    ["mapping", "batches"],
-    ["window", "binding"],
+    ["budget", "disguise"],
+    ["mapping", "batches", "schema_file"],
+    ["window", "binding", "budget_forecast"],
     ["changes", "mapping_file", "ledger"],
-    ["gate_page", "history_files"],
-    ["gate_rows", "history_rows"],
+    ["gate_page", "history_files", "budget_meter", "forget_rows"],
+    ["gate_rows", "history_rows", "tombstones"],
     ["gate_checks", "history"],
     ["gates"],
     ["replica"],
     ["places"],
     ["systems"],
-    ["company"],
+    ["company", "drift", "planned"],
     ["leg"],
-    ["agreement", "high_water", "editing", "recording"],
+    ["agreement", "applying", "doubt", "high_water", "editing", "recording", "forget_files", "forget_names"],
+    ["before_images", "forget"],
     ["detection", "delivery"],
-    ["approval", "portion", "error_desk", "explain", "upkeep"],
-    ["walk"],
+    ["aim_check", "sharding"],
+    ["undo_compare"],
+    ["undo_settle"],
+    ["undo"],
+    ["approval", "portion", "error_desk", "explain", "planning", "upkeep"],
+    ["plan_rows", "walk"],
     ["steps"],
-    ["sending", "watching"],
+    ["sending", "shard_steps", "watching"],
     ["alerts"],
     ["receiver"],
     ["flow"],
+    ["undo_step"],
     ["duty", "monitor", "provider"],
+    ["drifting"],
     ["plugin", "commands"],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-OF_DAGS = {"flow", "steps", "systems", "alerts", "duty", "upkeep", "watching", "errors"}
+OF_DAGS = {"drifting", "flow", "steps", "systems", "alerts", "duty", "upkeep", "watching", "errors", "undo_step"}
 """What a DAG file may import from."""
 SYSTEMS = ("sap_commerce", "salesforce", "iconik", "opentext_iot", "inbox", "links")
 

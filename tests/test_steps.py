@@ -106,7 +106,7 @@ def test_a_plan_ends_before_the_gate(shop: Shop, org: Org) -> None:
     task.run(f"{HOUSEHOLDS}.extract")
     assert task.skipped_by(f"{HOUSEHOLDS}.map_changes") == of_leg("check", "load", "commit")
     assert task.pushed["return_value"]["new"] == 1
-    assert org.far.calls()["total"] == 0
+    assert org.writes() == 0
 
 
 def test_an_aggregate_leg_has_its_own_step(shop: Shop, org: Org) -> None:
@@ -258,7 +258,7 @@ def test_a_run_that_another_flow_started_reads_what_changed() -> None:
 @pytest.mark.parametrize(
     ("context", "message"),
     [
-        (asked(conf={"mod": "plan"}), "conf has mod; legal keys: keys, limit, mode, since, until"),
+        (asked(conf={"mod": "plan"}), "conf has mod; legal keys: keys, limit, mode, plan, since, until"),
         (asked(mode="all"), "mode 'all' is not known; legal modes: auto, changes"),
         (asked(since="yesterday"), "param since is 'yesterday'; give a date-time like"),
         (asked(keys="C0001"), "param keys is 'C0001'; give a list of keys"),

@@ -13,12 +13,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from commerce_sync.commands import desk, listing, running
+from commerce_sync.commands import budgeting, desk, drift, forgetting, listing, planning, running, setting_up, undoing
 from commerce_sync.errors import SyncError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; 0 when all went well, 1 when something is red or broken, 2 for a wrong call."""
+    """Run one command; 0 when all went well, 1 when something is red or broken, 2 for a wrong call or a set-up that
+    differs.
+    """
     options = _parser().parse_args(arguments)
     # Great Expectations reports its own assembly in hundreds of lines.
     os.environ.setdefault("AIRFLOW__LOGGING__NAMESPACE_LEVELS", "great_expectations=WARNING")
@@ -38,8 +40,10 @@ def _parser() -> argparse.ArgumentParser:
         "--dags", default=os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", "dags"), help="folder of the DAG files"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_flows, _add_runs, _add_desk, _add_approvals):
+    for add in (_add_flows, _add_runs, _add_undo, _add_desk, _add_approvals):
         add(commands)
+    setting_up.add_commands(commands, _add)
+    forgetting.add_commands(commands, _add)
     return parser
 
 
@@ -47,13 +51,18 @@ def _add_flows(commands: Any) -> None:
     _add(commands, "flows", listing.flows, "list flows, legs, and how their last run ended")
     sub = _add(commands, "check", listing.check, "validate every DAG, mapping, its SQL and its expectations")
     sub.add_argument("--offline", action="store_true", help="do not ask the systems whether they have the fields")
+    sub = _add(commands, "drift", drift.drift, "show what changed in the systems' fields since the last look")
+    sub.add_argument("--json", action="store_true", help="for machines")
+    sub = _add(commands, "budget", budgeting.budget, "what is left of every system's allowance, and who waits for room")
+    sub.add_argument("--json", action="store_true", help="for machines")
 
 
 def _add_runs(commands: Any) -> None:
-    for name, function, text in (("plan", running.plan, "show what the next run would send, and send nothing"),
+    for name, function, text in (("plan", planning.plan, "show what the next run would do, and do nothing"),
                                  ("run", running.run, "run a flow here, without the scheduler")):  # fmt: skip
         sub = _add(commands, name, function, text)
-        sub.add_argument("flow", help="DAG id, as listed by `flows`")
+        legs = ", or a leg" if name == "plan" else ""
+        sub.add_argument("flow", help=f"DAG id{legs}, as listed by `flows`")
         sub.add_argument("--leg", help="only this leg")
         sub.add_argument("--mode", choices=("auto", "changes", "complete", "replay"), default="auto")
         sub.add_argument(
@@ -63,9 +72,25 @@ def _add_runs(commands: Any) -> None:
         sub.add_argument("--keys", nargs="+", default=(), metavar="KEY", help="only these records")
         sub.add_argument("--limit", type=int, help="at most so many changes per leg; the others wait")
         sub.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="for another run of a leg to end")
+        if name == "plan":
+            sub.add_argument("--json", action="store_true", help="for machines")
+            sub.add_argument("--rows", type=int, default=20, help="show so many changes field by field (default 20)")
+            sub.add_argument("--out", metavar="FILE", help="write all lines to FILE.csv or FILE.parquet")
+    sub = _add(commands, "apply", planning.apply, "send the changes of a plan, where nothing has changed since")
+    sub.add_argument("run", help="the plan's run id, as `plan` prints it")
+    sub.add_argument("--leg", help="only this leg")
+    sub.add_argument("--wait", type=float, default=0.0, metavar="SECONDS", help="for another run of a leg to end")
     sub = _add(commands, "release", running.release, "end a run that died, so that the leg may run again")
     sub.add_argument("leg")
     sub.add_argument("run")
+
+
+def _add_undo(commands: Any) -> None:
+    sub = _answering(commands, "undo", undoing.undo, "put back what a run changed, where nobody changed it since")
+    sub.add_argument("run", help="as the monitor names it")
+    sub.add_argument("--plan", action="store_true", help="show what would be done, and send nothing")
+    sub = _answering(commands, "redo", undoing.redo, "let records that were undone go again")
+    sub.add_argument("keys", nargs="*", metavar="KEY", help="none named: all of the leg")
 
 
 def _add_desk(commands: Any) -> None:

@@ -94,14 +94,19 @@ def decide(leg: LegRun, con: duckdb.DuckDBPyConnection, target: Readable, *, row
     """
     _refuse_other_types(leg)
     _ask(leg, con, target, rows)
-    con.execute(f"CREATE OR REPLACE TEMP TABLE compared AS {_compared(leg, rows)}")
-    con.execute(f"CREATE OR REPLACE TEMP TABLE decided ({_DECIDED})")
-    con.execute(f"INSERT INTO decided BY NAME {_decided(leg, _released(leg))}")
+    foresee(leg, con, rows=rows)
     with leg.write(AGREEMENT) as into:
         into.facts["origin"] = origin
         into.copy(con, "SELECT * FROM decided")
     _list_conflicts(leg, con)
     return leg.read(AGREEMENT)
+
+
+def foresee(leg: LegRun, con: duckdb.DuckDBPyConnection, *, rows: str) -> None:
+    """Table ``decided`` from table ``present``: what becomes of the shared values of ``rows``; nothing is written."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE compared AS {_compared(leg, rows)}")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE decided ({_DECIDED})")
+    con.execute(f"INSERT INTO decided BY NAME {_decided(leg, _released(leg))}")
 
 
 def _refuse_other_types(leg: LegRun) -> None:
@@ -140,26 +145,17 @@ def _ask(leg: LegRun, con: duckdb.DuckDBPyConnection, target: Readable, rows: st
 
 def _keys(leg: LegRun, con: duckdb.DuckDBPyConnection, rows: str) -> Iterator[list[str]]:
     cursor = con.cursor()
-    cursor.execute(
-        f"SELECT DISTINCT {_target_key(leg.mapping)} AS k FROM ({rows}) WHERE _kind <> 'DELETED' AND k IS NOT NULL"
-    )
+    key = changes.target_key(leg.mapping)
+    cursor.execute(f"SELECT DISTINCT {key} AS k FROM ({rows}) WHERE _kind <> 'DELETED' AND k IS NOT NULL")
     while part := cursor.fetchmany(KEYS_AT_ONCE):
         yield [key for (key,) in part]
-
-
-def _target_key(mapping: Mapping) -> str:
-    """SQL: what the target knows a changed record by."""
-    name = mapping.target.external_id
-    if name not in {item.name for item in mapping.fields}:
-        return "_target_id"
-    return f"CAST({changes.quoted(name)} AS VARCHAR)"
 
 
 def _compared(leg: LegRun, rows: str) -> str:
     """SQL: one row per change and shared value: ours, theirs, the agreed one; ``settled``: our own fields are there."""
     mapping = leg.mapping
     marker = changes.fingerprint(changes.own(mapping, leg.types), version=mapping.version)
-    ours = f"""SELECT _key, {_target_key(mapping)} AS target, {marker} AS marker,
+    ours = f"""SELECT _key, {changes.target_key(mapping)} AS target, {marker} AS marker,
         unnest({_values(leg)}, recursive := true) FROM ({rows}) WHERE _kind <> 'DELETED'"""
     theirs = f"SELECT _target_key, unnest({_values(leg)}, recursive := true) FROM present"
     markers = leg.site.ledger.markers_sql(leg.state)

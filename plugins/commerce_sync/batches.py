@@ -7,6 +7,7 @@ abfs://, memory://), so that every worker can read what another one wrote.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import uuid
@@ -18,23 +19,28 @@ from typing import TYPE_CHECKING, Any
 
 import fsspec
 
-from commerce_sync.errors import ConfigurationError
+from commerce_sync.errors import BalanceError, ConfigurationError
 
 if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
 MANIFEST = "manifest.json"
+DIGEST_BLOCK_BYTES = 1 << 20
 PARQUET = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536)"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One Parquet file of a batch: its name in the batch's folder, its rows, its size."""
+    """One Parquet file of a batch: its name in the batch's folder, its rows, its size.
+
+    digest: SHA-256 of its bytes when it was written; "" for a batch of an earlier release, which is not compared.
+    """
 
     name: str
     rows: int
     size_bytes: int
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,15 @@ class Batch:
             raise ConfigurationError(f"batch {self.uri} has no parts to read; its writer must add at least one")
         quoted = ", ".join("'" + path.replace("'", "''") + "'" for path in self.paths())
         return f"read_parquet([{quoted}]{', union_by_name = true' if by_name else ''})"
+
+    def altered(self) -> list[str]:
+        """Names of the parts that are not, byte for byte, what their writer left.
+
+        Raises FileNotFoundError for a part that is gone.
+        """
+        fs, path = fsspec.core.url_to_fs(self.uri)
+        known = [part for part in self.parts if part.digest]
+        return [part.name for part in known if digest_of(fs, f"{path}/{part.name}") != part.digest]
 
     def brief(self) -> dict[str, Any]:
         """What may travel in XCom: address and counts, never rows."""
@@ -95,14 +110,16 @@ class BatchWriter:
         return f"part-{len(self.parts):05d}-{uuid.uuid4().hex[:8]}.parquet"
 
     def _record(self, name: str, rows: int) -> None:
-        self.parts.append(Part(name=name, rows=rows, size_bytes=int(self._fs.size(f"{self.uri}/{name}"))))
+        path = f"{self.uri}/{name}"
+        self.parts.append(Part(name, rows, int(self._fs.size(path)), digest_of(self._fs, path)))
 
 
 class Batches:
     """All batches below one root."""
 
     def __init__(self, root: str) -> None:
-        self._fs, path = fsspec.core.url_to_fs(root)
+        # Another worker's batch is not in a listing that this process kept.
+        self._fs, path = fsspec.core.url_to_fs(root, use_listings_cache=False)
         protocol = self._fs.protocol if isinstance(self._fs.protocol, str) else self._fs.protocol[0]
         self._local = protocol in ("file", "local")
         self.root = path if self._local else f"{protocol}://{path.lstrip('/')}"
@@ -119,6 +136,17 @@ class Batches:
             self._fs.rm(uri, recursive=True)
         self._fs.makedirs(uri, exist_ok=True)
         writer = BatchWriter(self._fs, uri)
+        yield writer
+        self._publish(writer)
+
+    @contextmanager
+    def extend(self, leg: str, run: str, step: str) -> Iterator[BatchWriter]:
+        """Add parts to the batch at an address, or begin one; until the block ends readers see what was there."""
+        uri, found = self.address(leg, run, step), self.find(leg, run, step)
+        self._fs.makedirs(uri, exist_ok=True)
+        writer = BatchWriter(self._fs, uri)
+        if found is not None:
+            writer.parts, writer.facts = list(found.parts), dict(found.facts)
         yield writer
         self._publish(writer)
 
@@ -180,6 +208,33 @@ class Batches:
         if not self._local:
             con.register_filesystem(self._fs)
         return con
+
+
+def refuse_altered(con: duckdb.DuckDBPyConnection, batch: Batch, *, cure: str = "run the leg again") -> None:
+    """Raises BalanceError when a batch's files hold fewer, more or other bytes than were written.
+
+    cure: what helps, for the message.
+    """
+    import duckdb
+
+    try:
+        found = con.execute(f"SELECT count(*) FROM {batch.scan()}").fetchall()[0][0] if batch.parts else 0
+        altered = batch.altered() if found == batch.rows else []
+    except (duckdb.IOException, FileNotFoundError) as error:
+        raise BalanceError(f"a part of batch {batch.uri} cannot be read: {error}; {cure}") from error
+    if found != batch.rows:
+        raise BalanceError(f"batch {batch.uri} holds {found} rows, {batch.rows} were written; {cure}")
+    if altered:
+        raise BalanceError(f"batch {batch.uri}: {altered[0]} is not what was written; {cure}")
+
+
+def digest_of(fs: fsspec.AbstractFileSystem, path: str) -> str:
+    """SHA-256 of a file's bytes. Read back rather than taken on the way: it is the stored file that gets read."""
+    found = hashlib.sha256()
+    with fs.open(path, "rb") as source:
+        while block := source.read(DIGEST_BLOCK_BYTES):
+            found.update(block)
+    return found.hexdigest()
 
 
 def safe_name(text: str) -> str:

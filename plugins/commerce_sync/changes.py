@@ -107,6 +107,14 @@ def values(mapping: Mapping) -> dict[str, tuple[Field, ...]]:
     return found
 
 
+def target_key(mapping: Mapping) -> str:
+    """SQL: what the target knows a changed record by: its external id, or the target's own id where it is no field."""
+    name = mapping.target.external_id
+    if name not in {item.name for item in mapping.fields}:
+        return "_target_id"
+    return f"CAST({quoted(name)} AS VARCHAR)"
+
+
 def value_type(fields: Sequence[Field], types: Types) -> str:
     """DuckDB type of a shared value."""
     return types[fields[0].name] if len(fields) == 1 else "VARCHAR"
@@ -285,8 +293,8 @@ def verdicts(comparison: Comparison, *, keyed_table: str) -> str:
 
 
 def _held(current: str) -> str:
-    """A refused payload that has not changed waits until its next attempt is due; parked and dismissed ones stay."""
-    return f"""(r.fingerprint = {current} AND (r.status IN ('parked', 'dismissed')
+    """A refused payload that has not changed waits for its next attempt; what is parked, dismissed or undone stays."""
+    return f"""(r.fingerprint = {current} AND (r.status IN ('parked', 'dismissed', 'undone')
                 OR (r.status = 'rejected' AND r.next_attempt > now_at)))""".replace("now_at", "getvariable('now')")
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commerce_sync import agreement, changes, editing, high_water, recording
+from commerce_sync import agreement, applying, before_images, changes, editing, high_water, recording
 from commerce_sync import leg as legs
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import BalanceError, GuardError
@@ -97,18 +97,21 @@ def load(leg: LegRun, targets: Targets, *, wait_s: float) -> Any:
         jobs = _jobs(leg)
         with leg.write(LOAD) as into, leg.counting(leg.mapping.target.system) as on_call:
             target = targets(leg.mapping, on_call)
-            return target.load(leg.mapping.target, leg.mapping.fields, sending, jobs=jobs, into=into, wait_s=wait_s)
+            before_images.take(leg, con, target, rows=f"SELECT * FROM {sending.scan()}")
+            aim = leg.mapping.target
+            return applying.send(leg, con, target, sending, aim=aim, jobs=jobs, into=into, wait_s=wait_s)
 
 
 def _load_shared(leg: LegRun, con: duckdb.DuckDBPyConnection, targets: Targets, *, wait_s: float) -> Any:
     with leg.write(LOAD) as into, leg.counting(leg.mapping.target.system) as on_call:
         target = targets(leg.mapping, on_call)
+        before_images.take(leg, con, target, rows=_passed(leg, con)[0])
         sending, decided = _settled_batch(leg, con, target)
         _refuse_altered(leg, con, sending)
         done: Any = Loaded()
         if sending.rows:
             aim = agreement.plain(leg.mapping.target)
-            done = target.load(aim, leg.mapping.fields, sending, jobs=_jobs(leg), into=into, wait_s=wait_s)
+            done = applying.send(leg, con, target, sending, aim=aim, jobs=_jobs(leg), into=into, wait_s=wait_s)
         if getattr(done, "trigger", None) is None:
             into.copy(con, agreement.unsent(decided))
         return done
@@ -270,15 +273,13 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
     said = editing.heeded(leg, con, read=leg.site.ledger.last_said(leg.leg))
     _stage_rejects(leg, con)
     counts = _counts(leg, con)
-    delta = leg.site.ledger.stage_delta(
-        leg.leg,
-        con,
-        f"""
+    delivered = f"""
         SELECT c._key AS key, c._marker AS fingerprint, coalesce(r.target_id, c._target_id) AS target_id,
                c._kind = 'DELETED' AS gone, {recording.extras(leg, con)}
         FROM (SELECT *, {_marker(leg)} AS _marker FROM sent) AS c
-        JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'""",
-    )
+        JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'"""
+    delta = leg.site.ledger.stage_delta(leg.leg, con, delivered)
+    recording.refuse_altered(leg, con, delta, delivered)
     recording.record(leg, con, delta)
     return leg.site.ledger.settle(
         leg.run,

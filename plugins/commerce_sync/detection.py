@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
-from commerce_sync import agreement, changes, editing
+from commerce_sync import agreement, changes, doubt, editing, tombstones
 from commerce_sync.errors import BalanceError, GuardError
 from commerce_sync.history import PERSONAL
 from commerce_sync.leg import CHANGES, CHECK, EXTRACT, LOAD, STATE_VERSION, VERDICTS, LegRun, records
@@ -46,7 +46,9 @@ def map_changes(leg: LegRun) -> Verdicts:
             SELECT * FROM ({changes.verdicts(comparison, keyed_table="keyed")}) WHERE verdict <> 'unchanged'""")
         found = _count(leg, con, comparison, keyless=keyless)
         markers = _one(con, f"SELECT count(*) FROM ({comparison.markers})")
-        guard(leg, found, markers=markers, gone=_gone(con, "DELETED"))
+        if not leg.planned:  # a plan tells what it would stop at
+            guard(leg, found, markers=markers, gone=_gone(con, "DELETED"))
+        found = _with_forgotten(leg, found)
         _forget_later_steps(leg)
         _write_changes(leg, con, comparison, found, said=said)
         return found
@@ -66,7 +68,7 @@ def _comparison(leg: LegRun, con: duckdb.DuckDBPyConnection) -> changes.Comparis
         mapping=leg.mapping,
         types=leg.types,
         records=records(leg, con),
-        markers=_living(leg, merged),
+        markers=doubt.trusted(leg, _living(leg, merged)),
         rejects=f"SELECT key, status, fingerprint, {due} FROM rejects_table",
         complete=leg.complete,
         agreed=agreement.agreed(leg) if changes.shared(leg.mapping) else "",
@@ -129,6 +131,13 @@ def _count(leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Comp
     if found.extracted != found.unchanged + found.filtered + found.send:
         raise BalanceError(f"leg {leg.leg}: {found} does not add up; the markers of this leg hold a key twice")
     return found
+
+
+def _with_forgotten(leg: LegRun, found: Verdicts) -> Verdicts:
+    """Records left out because they were forgotten were filtered; figures are counted without their records."""
+    batch = leg.find(f"{EXTRACT}-{leg.mapping.source.name}") if leg.mapping.aggregate is None else None
+    rows = batch.facts.get(tombstones.FORGOTTEN, 0) if batch else 0
+    return replace(found, extracted=found.extracted + rows, filtered=found.filtered + rows)
 
 
 def _gone(con: duckdb.DuckDBPyConnection, verdict: str) -> int:
@@ -201,11 +210,6 @@ def _carried(leg: LegRun, con: duckdb.DuckDBPyConnection, comparison: changes.Co
 
 def _counts(found: Verdicts) -> dict[str, int]:
     return {item.name: getattr(found, item.name) for item in fields(found)}
-
-
-def end_plan(leg: LegRun, found: Verdicts) -> None:
-    """Close a plan: it sends nothing and consumes nothing."""
-    leg.note(status="stopped", message=f"plan: {found.new} new, {found.modified} modified, {found.deleted} deleted")
 
 
 def _one(con: duckdb.DuckDBPyConnection, query: str) -> int:

@@ -14,14 +14,17 @@ from typing import Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 
-from commerce_sync import alerts, steps, watching
-from commerce_sync.flow import WATCHED
-from commerce_sync.ledger import Finding, Ledger
+from commerce_sync import alerts, places, steps, watching
+from commerce_sync.budget import Budgets
+from commerce_sync.flow import BUILT, WATCHED, hook
+from commerce_sync.ledger import Finding, Ledger, Reported
 from commerce_sync.watching import LASTING, Watched
 
 LEFT_ALONE = timedelta(minutes=2)
 """So long whoever noted an alert has to send it; then the watch does."""
 KEPT = timedelta(days=90)
+SILENT_FOR = timedelta(minutes=30)
+"""After so long without an answer of a system the watch asks what is left of its allowance."""
 
 
 class Watch(BaseOperator):
@@ -44,11 +47,36 @@ def look(ledger: Ledger, *, folder: Path, log: Any) -> dict[str, int]:
     """One round: finds, tells what is new and what is over, sends what was left. Gives their numbers."""
     watched, broken = read(folder)
     found = broken + [one for flow in watched for one in watching.findings(ledger, flow)]
+    budgets = places.budgets()
+    ask_limits(ledger, budgets, log=log)
+    found += watching.budget_findings(ledger, list(budgets.values()))
     new, over = ledger.lasting_alerts(found, kinds=LASTING)
     left = [one for one in ledger.untold_alerts(before=datetime.now(UTC) - LEFT_ALONE) if one.ended_at is None]
     alerts.tell(ledger, [*new, *left], over=over, subject=_subject(new, left, over), log=log)
     ledger.sweep_alerts(before=datetime.now(UTC) - KEPT)
     return {"flows": len(watched), "found": len(found), "new": len(new), "over": len(over), "sent_late": len(left)}
+
+
+def ask_limits(ledger: Ledger, budgets: Budgets, *, log: Any) -> None:
+    """Ask systems what is left where no answer has said it for a while: flows that wait make no calls and hear nothing.
+
+    One call for each connection, itself counted by the far side only.
+    """
+    systems = {target.conn_id: target.system for stages in BUILT.values() for stage in stages for target in
+               (item.target for item in stage)}  # fmt: skip
+    now = datetime.now(UTC)
+    for name, system in systems.items():
+        wanted = [resource for resource, allowance in budgets[name].per_day.items() if allowance.limit is None] if (
+            name in budgets) else []  # fmt: skip
+        heard = [ledger.reported_at(name, resource) for resource in wanted]
+        if not wanted or all(at is not None and now - at < SILENT_FOR for at in heard):
+            continue
+        try:
+            tell = getattr(hook(system, name), "allowances", None)
+            for resource, (limit, used) in (tell() if tell else {}).items():
+                ledger.report(name, resource, Reported(limit, used, datetime.now(UTC)))
+        except Exception as error:  # whatever is wrong with the connection: its flows say so, the watch goes on
+            log.warning("%s did not say what is left of its allowance: %s", name, type(error).__name__)
 
 
 def _subject(new: Sequence[Finding], left: Sequence[Finding], over: Sequence[Finding]) -> str:

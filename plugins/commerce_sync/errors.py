@@ -3,7 +3,7 @@
 SyncError
 |-- RetryableError       429, 5xx, time-outs, locks          -> Airflow retries the step
 |-- ConfigurationError   bad YAML, unknown object, 401/403   -> fails at once, a person corrects it
-|-- QuotaError           a daily allowance is used up        -> fails at once, the next schedule tries again
+|-- QuotaError           an allowance is used up or kept     -> the step waits until there is room again
 |-- RejectedError        the target refused one record       -> that record is rejected, the others go on
 |-- GateError            data that fails its checks          -> the leg stops, nothing was sent
 |-- GuardError           too many deletes, changes, rejects  -> the leg stops, a person decides
@@ -30,7 +30,14 @@ class ConfigurationError(SyncError):
 
 
 class QuotaError(SyncError):
-    """The far side's daily allowance is used up; minutes of waiting cannot help."""
+    """The far side's allowance is used up, or what is left is kept for others; no failure of the step that meets it.
+
+    ``retry_after`` is the number of seconds after which there may be room.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class RejectedError(SyncError):

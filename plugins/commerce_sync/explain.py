@@ -6,6 +6,7 @@ it was called before it was merged into another.
 
 from __future__ import annotations
 
+from collections.abc import Mapping as Values
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -128,33 +129,30 @@ def _markers(site: Site, names: Sequence[str], legs: Sequence[str]) -> dict[tupl
 
 def _followed(site: Site, key: str, legs: Sequence[str]) -> tuple[list[str], dict[tuple[str, str], dict[str, Any]]]:
     """Every name of the record, and its markers."""
-    names, asked = [key, *_keys_of_target(site, key, legs)], 0
-    markers: dict[tuple[str, str], dict[str, Any]] = {}
+    markers = _markers(site, [key], legs)
+    if markers or site.ledger.find_rejects(legs, keys=[key]):
+        names = _named(site, [key], markers)
+    else:  # no key of any leg: an id at a target
+        names = [key, *(row["key"] for row in site.ledger.find_markers([key], legs=legs, are_targets=True))]
+    looked = 1
     for _ in range(ROUNDS):
-        fresh = [*names[asked:], *site.ledger.other_names(names[asked:])]
+        if len(names) == looked:
+            break
+        fresh, looked = names[looked:], len(names)
         found = _markers(site, fresh, legs)
         markers |= found
-        asked = len(names)
-        more = [*fresh, *(row["target_id"] for row in found.values() if row["target_id"])]
-        names = list(dict.fromkeys([*names, *more]))
-        if len(names) == asked:
-            break
+        names = list(dict.fromkeys([*names, *_named(site, fresh, found)]))
     return names, markers
 
 
-def _keys_of_target(site: Site, key: str, legs: Sequence[str]) -> list[str]:
-    """Keys of the record if this is no key of any leg but an id at a target."""
-    if site.ledger.find_markers([key], legs=legs) or site.ledger.find_rejects(legs, keys=[key]):
-        return []
-    return [row["key"] for row in site.ledger.find_markers([key], legs=legs, are_targets=True)]
+def _named(site: Site, names: Sequence[str], markers: Values[tuple[str, str], dict[str, Any]]) -> list[str]:
+    """These names, what else the ledger calls them, and the target ids of their markers."""
+    targets = (row["target_id"] for row in markers.values() if row["target_id"])
+    return list(dict.fromkeys([*names, *site.ledger.other_names(names), *targets]))
 
 
 def _messages(site: Site, names: Sequence[str], legs: Sequence[str]) -> list[Message]:
-    if site.history is None:
-        return []
-    return [
-        item for name in names for item in site.history.search(key=name.rstrip("*"), legs=legs, limit=MOST_MESSAGES)
-    ]
+    return site.history.search(keys=names, legs=legs, limit=MOST_MESSAGES) if site.history else []
 
 
 def _place(
@@ -192,6 +190,8 @@ def _refused(reject: Reject) -> str:
         return f"parked after {reject.attempts} attempts: retry, edit or dismiss it, or change the source"
     if reject.status == "dismissed":
         return "dismissed: stays out until its payload changes"
+    if reject.status == "undone":
+        return "undone: goes again when its source changes, or when a person lets it go (redo)"
     if reject.status == "quarantined":
         return f"set aside by the gate ({reject.code}): every run looks at it again"
     at = f"{reject.next_attempt:%Y-%m-%d %H:%M} UTC" if reject.next_attempt else "the next run"
@@ -254,7 +254,8 @@ def _of_answer(item: RejectAnswer) -> Event:
 
 
 def _of_conflict(item: Conflict) -> Event:
-    text = f"both sides had changed {item.field}: {item.owner} was kept, {item.losing} lost ({item.status})"
+    by = f" by {item.closed_by}" if item.closed_by else ""
+    text = f"both sides had changed {item.field}: {item.owner} was kept, {item.losing} lost ({item.status}{by})"
     return Event(item.first_at, item.leg, item.key, item.run, "conflict", text, {"kept": item.kept, "lost": item.lost})
 
 

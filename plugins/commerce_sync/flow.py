@@ -8,6 +8,7 @@ dag = sync_dag("salesforce_customers", legs=["salesforce/customers_to_contacts"]
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
@@ -31,8 +32,9 @@ from airflow.sdk.definitions.callback import SyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from airflow.sdk.definitions.retry_policy import RetryDecision
 
-from commerce_sync import mapping_file, places, steps
+from commerce_sync import mapping_file, places, shard_steps, steps
 from commerce_sync.alerts import FailureNotifier, late
+from commerce_sync.budget import DEFAULT_PRIORITY, Priority
 from commerce_sync.delivery import Targets
 from commerce_sync.errors import (
     BalanceError,
@@ -120,7 +122,8 @@ def flow_asset(dag_id: str) -> Asset:
 def sync_dag(
     dag_id: str, *, legs: Sequence[Stage], schedule: str | None, doc: str | None, after: Sequence[str] = (),
     feeds: Sequence[str] = (), tags: Iterable[str] = (), owner: str = "commerce-sync", retries: int = 3,
-    limits: Limits | None = None, done_within: timedelta = DONE_WITHIN, **dag_options: Any,
+    limits: Limits | None = None, done_within: timedelta = DONE_WITHIN, priority: Priority = DEFAULT_PRIORITY,
+    **dag_options: Any,
 ) -> DAG:  # fmt: skip
     """The DAG of a flow.
 
@@ -129,9 +132,13 @@ def sync_dag(
     after: flows that this one follows: it also runs when all of them have succeeded since it last ran so.
     feeds: feeds of the inbox that are polled first.
     limits: when the watch speaks up (default: from the schedule).   done_within: of a run, else somebody is told.
+    priority: whose calls come first when a system's allowance is short (docs/limits.md).
     Raises ConfigurationError when a mapping is broken: then only this DAG is missing.
     """
-    loaded = [[mapping_file.load(places.mapping_path(name)) for name in _names(stage)] for stage in legs]
+    loaded = [
+        [_paced(mapping_file.load(places.mapping_path(name)), priority, done_within) for name in _names(stage)]
+        for stage in legs
+    ]
     BUILT[dag_id], FOLLOWS[dag_id] = loaded, tuple(after)
     names = [mapping.leg for stage in loaded for mapping in stage]
     WATCHED[dag_id] = Watched(dag_id, tuple(names), schedule, limits or Limits())
@@ -197,6 +204,10 @@ def _poll(feed: str) -> BaseOperator:
     return operator
 
 
+def _paced(mapping: Mapping, priority: Priority, within: timedelta) -> Mapping:
+    return replace(mapping, priority=mapping.priority or priority, within=within)
+
+
 def _names(stage: Stage) -> Sequence[str]:
     return (stage,) if isinstance(stage, str) else stage
 
@@ -215,7 +226,11 @@ def _default_args(owner: str, retries: int) -> dict[str, Any]:
 
 MODE_HELP = (
     "auto: changes since the last run, and everything when a complete scan is due. "
-    "replay: only what was rejected or quarantined. plan: find the changes and stop."
+    "replay: only what was rejected or quarantined. plan: show what would be sent, field by field, and send nothing."
+)
+PLAN_HELP = (
+    "Run id of a plan (a run with mode plan, see the monitor): sends just its changes, where neither side has changed "
+    "since. Leave the other fields as they are."
 )
 KEYS_HELP = (
     "One key a line, as the ledger has them; all legs of the flow look for them. Reads the whole source, unless a "
@@ -242,6 +257,7 @@ def _params() -> dict[str, Param]:
             description="The others wait for the next run.",
             **part,
         ),
+        "plan": Param(None, type=["null", "string"], title="Apply a plan", description=PLAN_HELP, **part),
     }
 
 
@@ -267,18 +283,22 @@ def leg_group(
     with TaskGroup(
         mapping.leg, tooltip=f"{mapping.source.system} -> {mapping.target.system} {mapping.target.object}"
     ) as group:
-        common: dict[str, Any] = {"path": mapping.path}
-        chain: list[Any] = [steps.Extract(task_id="extract", source=source, trigger_rule=rule, **common)]
+        common: dict[str, Any] = {"path": mapping.path, "priority": mapping.priority, "within": mapping.within}
+        chain: list[Any] = [steps.Extract(task_id="extract", source=source, target=target, trigger_rule=rule, **common)]
         if mapping.aggregate is not None:
             chain.append(steps.Aggregate(task_id="aggregate", **common))
-        chain.append(steps.MapChanges(task_id="map_changes", **common))
-        chain.append(steps.Check(task_id="check", **common))
+        chain.append(steps.MapChanges(task_id="map_changes", target=target, **common))
+        gate = shard_steps.CheckShards if mapping.shards else steps.Check
+        chain.append(check := gate(task_id="check", **common))
         load_rule = TriggerRule.ALL_SUCCESS
         if mapping.approval is not None:
             load_rule = TriggerRule.NONE_FAILED  # nothing held: the question is skipped, and the rest goes on
             form = dict(steps.Approve.FORM)
             chain.append(steps.Approve(task_id="approve", timeout=mapping.approval.timeout, params=form, **common))
-        chain.append(steps.Load(task_id="load", target=target, trigger_rule=load_rule, **common))
+        common_load = {"target": target, "trigger_rule": load_rule, **common}
+        chain.append(
+            shard_steps.load(check, **common_load) if mapping.shards else steps.Load(task_id="load", **common_load)
+        )
         chain.append(steps.Commit(task_id="commit", **common))
         for first, second in zip(chain, chain[1:], strict=False):
             first >> second

@@ -144,21 +144,23 @@ class History:
     # Reading
 
     def search(
-        self, *, key: str | None = None, legs: Sequence[str] = (), outcomes: Sequence[str] = (),
-        since: datetime | None = None, until: datetime | None = None, limit: int = 100, offset: int = 0,
+        self, *, key: str | None = None, keys: Sequence[str] = (), legs: Sequence[str] = (),
+        outcomes: Sequence[str] = (), since: datetime | None = None, until: datetime | None = None, limit: int = 100,
+        offset: int = 0,
     ) -> list[Message]:  # fmt: skip
-        """Messages, newest first. key: exact, or what it begins with when it ends with ``*``.
+        """Messages, newest first. key: exact, or what it begins with when it ends with ``*``.   keys: exact ones.
 
         since: included.   until: not included.   Raises ConfigurationError for an outcome that does not exist.
         """
         wanted = sql.known(outcomes)
-        condition, values = sql.condition(key, wanted, since, until)
+        condition, values = sql.condition(key, wanted, since, until, keys=keys)
+        one_record = key is not None or bool(keys)
 
         def look() -> list[Message]:
             files = self._listed(legs, wanted, since, until)
             found: list[Message] = []
-            for part, newest_left in sql.newest_first(files, all_at_once=key is not None):
-                found += self._look(part, condition, values, limit + offset, narrow=key is None)
+            for part, newest_left in sql.newest_first(files, all_at_once=one_record):
+                found += self._look(part, condition, values, limit + offset, narrow=not one_record)
                 found = _distinct(found)
                 if newest_left is None or sum(item.at > newest_left for item in found) >= limit + offset:
                     break

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
@@ -101,6 +102,8 @@ class HistoryFiles:
 
     def _names(self, leg: str, side: Side) -> set[str]:
         folder = self.folder(leg, side)
+        if self.local:
+            return set(_below(folder))
         # Some stores list with a leading slash, some without, none with the protocol.
         start = len(folder.removeprefix(f"{self._protocol}://").strip("/")) + 1
         try:
@@ -284,3 +287,17 @@ def place_sql(files: Sequence[HistoryFile], column: str) -> str:
     """SQL of the place of a row's file: with a protocol, DuckDB may give other slashes than it was given."""
     is_remote = bool(files) and "://" in files[0].path
     return f"ltrim(split_part({column}, '://', 2), '/')" if is_remote else column
+
+
+def _below(folder: str, inner: str = "") -> Iterator[str]:
+    """Files below a folder of this machine, by their path from there; fsspec asks for each one's size and owner too."""
+    try:
+        with os.scandir(f"{folder}/{inner}") as found:
+            entries = [(item.name, item.is_dir(follow_symlinks=False)) for item in found]
+    except FileNotFoundError:
+        return
+    for name, is_folder in entries:
+        if is_folder:
+            yield from _below(folder, f"{inner}{name}/")
+        else:
+            yield f"{inner}{name}"

@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commerce_sync import binding, changes, replica, window
-from commerce_sync.batches import Batch, Batches, BatchWriter
+from commerce_sync import binding, budget_meter, changes, disguise, planned, replica, tombstones, window
+from commerce_sync.batches import Batch, Batches, BatchWriter, refuse_altered
+from commerce_sync.budget import Budgets
 from commerce_sync.company import give_way
 from commerce_sync.company import refuse_company as _refuse_company
 from commerce_sync.errors import BalanceError, ConfigurationError, GateError, GuardError
@@ -63,7 +64,10 @@ Sources = Callable[[Source, OnCall], SourceSystem]
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The stores a run works with. history: None keeps none."""
+    """The stores a run works with. history: None keeps none.   undo: whether legs that can keep before-images do.
+
+    budgets: what may be used of each connection.
+    """
 
     ledger: Ledger
     batches: Batches
@@ -71,6 +75,8 @@ class Site:
     pages: Path
     memory_limit: str = MEMORY_LIMIT
     history: History | None = None
+    undo: bool = False
+    budgets: Budgets = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,7 +174,8 @@ class LegRun:
         """Note the seconds a step took, also when it fails; a gate's or guard's refusal marks the run stopped."""
         began = time.monotonic()
         try:
-            yield
+            with disguise.discreet(f"leg {self.leg}, step {step}"):
+                yield
         except (GateError, GuardError) as error:
             self.note(status="stopped", message=str(error))
             raise
@@ -180,10 +187,11 @@ class LegRun:
 
     @contextmanager
     def counting(self, system: str) -> Iterator[OnCall]:
-        """Count the HTTP calls to a system, for the run's row and the system's budget, also when the step fails."""
+        """Count HTTP calls, for the run's row and the budgets, also when the step fails; QuotaError without room."""
         calls: list[None] = []
         try:
-            yield lambda _call: calls.append(None)
+            with budget_meter.of_leg(self.site.ledger, self.site.budgets, self.mapping):
+                yield lambda _call: calls.append(None)
         finally:
             if calls:
                 self.site.ledger.spend(system, len(calls))
@@ -197,6 +205,7 @@ class LegRun:
 def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: datetime | None = None) -> LegRun:
     """Open a run, or take up the one that a killed step left. A settled run that is started again becomes a new one."""
     now = now or datetime.now(UTC)
+    request = planned.request(site.ledger, mapping.leg, request)
     state = site.ledger.state(mapping.leg)
     chosen = window.decide(request, mapping=mapping, high_water=_high_water(mapping, state),
                            complete_at=state.complete_at, now=now)  # fmt: skip
@@ -218,7 +227,8 @@ def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: d
 
 
 def _note_asked(leg: LegRun, request: Request) -> None:
-    given = ({"keys": list(request.keys)} if request.keys else {}) | ({"limit": request.limit} if request.limit else {})
+    given = {"keys": list(request.keys), "limit": request.limit, "plan": request.plan}
+    given = {name: value for name, value in given.items() if value}
     if given or leg.find(ASKED):
         with leg.write(ASKED) as into:
             into.facts = given
@@ -296,10 +306,13 @@ def _extract_one(leg: LegRun, source: Source, sources: Sources) -> int:
         into.facts[STATE_VERSION] = leg.state.version
         if leg.run.kind == "replay":
             return 0
+        guarded = tombstones.edge(leg.site.ledger, leg.mapping, source, into)
         found = sources(source, on_call).extract(
             source, since=_since(leg, source), until=None if leg.reads_all else leg.run.until, complete=leg.reads_all,
-            into=into,
+            into=guarded,
         )  # fmt: skip
+        if isinstance(guarded, tombstones.Edge):
+            into.facts[tombstones.FORGOTTEN] = guarded.finish()
         into.facts |= {"high_water": found.high_water.isoformat() if found.high_water else None, "rows": found.rows}
     return found.rows
 
@@ -345,6 +358,7 @@ def records(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str:
     if carried is None or not carried.parts:
         return read
     key = f"CAST({leg.mapping.key} AS VARCHAR)"
+    refuse_altered(con, carried, cure="run the leg once with mode 'complete', which reads these records again")
     return f"""{read} UNION ALL BY NAME SELECT * FROM (SELECT * FROM {carried.scan()}) AS record
         WHERE {key} NOT IN (SELECT {key} FROM ({read}) AS record)"""
 
@@ -365,15 +379,8 @@ def _of_keys(leg: LegRun, rows: str) -> str:
 
 
 def intact(con: duckdb.DuckDBPyConnection, batch: Batch) -> Batch:
-    """The batch, if its files hold as many rows as were written. Raises BalanceError: a lost row is not a delete."""
-    import duckdb
-
-    try:
-        found = con.execute(f"SELECT count(*) FROM {batch.scan()}").fetchall()[0][0] if batch.parts else 0
-    except duckdb.IOException as error:
-        raise BalanceError(f"a part of batch {batch.uri} cannot be read: {error}; run the leg again") from error
-    if found != batch.rows:
-        raise BalanceError(f"batch {batch.uri} holds {found} rows, {batch.rows} were written; run the leg again")
+    """The batch, if its files are as they were written. Raises BalanceError: a lost row is not a delete."""
+    refuse_altered(con, batch)
     return batch
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
+from commerce_sync.budget import Priority
+
 OnNull = Literal["clear", "leave"]
 """What a null value does at the target: empty the field there, or leave it as it is."""
 
@@ -173,6 +175,19 @@ class Retries:
 
 
 @dataclass(frozen=True, slots=True)
+class Shards:
+    """How a large load is split (see ``sharding``).
+
+    count: into how many at most.   rows: changes below which a shard is not worth a task of its own.
+    by: target field whose equal values stay in one shard (children of one parent), None for the record's key.
+    """
+
+    count: int
+    rows: int = 10_000
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Mapping:
     """One leg: from where, which key, to where, which fields, which checks, which guards.
 
@@ -182,6 +197,10 @@ class Mapping:
     applied to the mapped changes as a pandas frame.   complete_scan: cron expression of the periodic complete scan.
     memory: columns of the aggregate (name -> DuckDB type) that its SQL finds, as the last settled run had them, in a
     relation named ``before``.   pair: name shared with the leg of the other direction; both have the same keys.
+    priority: which calls come first when a system's allowance is short, None for the flow's.   within: how long the leg
+    may wait for others then; the flow's.
+    undo: whether runs keep before-images, so that they can be undone; None: as the site says.
+    shards: how a large load is split over tasks, None for one task whatever its size.
     """
 
     leg: str
@@ -201,6 +220,10 @@ class Mapping:
     memory: dict[str, str] = field(default_factory=dict)
     pair: str | None = None
     approval: Approval | None = None
+    priority: Priority | None = None
+    within: timedelta | None = None
+    undo: bool | None = None
+    shards: Shards | None = None
 
     @property
     def source(self) -> Source:

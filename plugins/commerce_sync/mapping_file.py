@@ -5,20 +5,15 @@ Every fault is a ConfigurationError that names the file, the line, the value and
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-from collections.abc import Iterable
 from datetime import timedelta
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError, best_match
-
+from commerce_sync import schema_file
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.mapping import (
     Approval,
@@ -31,6 +26,7 @@ from commerce_sync.mapping import (
     Mapping,
     Retries,
     RowRule,
+    Shards,
     Shared,
     Source,
     Target,
@@ -38,16 +34,12 @@ from commerce_sync.mapping import (
 
 UNITS = {"s": "seconds", "min": "minutes", "h": "hours", "d": "days"}
 NIGHTLY = "0 2 * * *"
-KeyPath = tuple[str | int, ...]
-Lines = dict[KeyPath, int]
 
 
 def load(path: Path) -> Mapping:
     """The mapping in ``path``. Raises ConfigurationError with file, line, value and legal names."""
     text = _read(path)
-    lines: Lines = {}
-    content = _plain(_compose(path, text), lines, ())
-    _check_shape(path, content, lines)
+    content, lines = schema_file.parse(path, text, _schema(), what="a mapping file")
     try:
         mapping = _build(path, content)
     except ValueError as error:
@@ -66,39 +58,6 @@ def _read(path: Path) -> str:
         raise ConfigurationError(f"no mapping file {path}; that folder has: {', '.join(known) or 'none'}") from None
 
 
-def _compose(path: Path, text: str) -> yaml.Node:
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(f"{path}:{line}: not readable as YAML: {error.problem}") from error
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigurationError(f"{path}:1: a mapping file is a YAML mapping with the keys {_legal(())}")
-    return node
-
-
-def _plain(node: yaml.Node, lines: Lines, at: KeyPath) -> Any:
-    """The node as plain Python values; fills ``lines`` with the line of every key on the way."""
-    lines.setdefault(at, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        return _plain_mapping(node, lines, at)
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, lines, (*at, index)) for index, item in enumerate(node.value)]
-    return yaml.SafeLoader("").construct_object(node)
-
-
-def _plain_mapping(node: yaml.MappingNode, lines: Lines, at: KeyPath) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        key = str(key_node.value)
-        line = key_node.start_mark.line + 1
-        if key in found:
-            raise ConfigurationError(f"{node.start_mark.name}:{line}: key {key!r} stands twice; keep one")
-        lines[(*at, key)] = line
-        found[key] = _plain(value_node, lines, (*at, key))
-    return found
-
-
 @lru_cache(maxsize=1)
 def _schema() -> dict[str, Any]:
     text = resources.files("commerce_sync").joinpath("mapping_schema.json").read_text(encoding="utf-8")
@@ -106,59 +65,8 @@ def _schema() -> dict[str, Any]:
     return schema
 
 
-def _check_shape(path: Path, content: Any, lines: Lines) -> None:
-    error = best_match(Draft202012Validator(_schema()).iter_errors(content))
-    if error is None:
-        return
-    error = _deepest(error)
-    at: KeyPath = tuple(error.absolute_path)
-    unknown = _unknown_keys(error)
-    line = lines.get((*at, unknown[0]) if unknown else at, 1)
-    raise ConfigurationError(f"{path}:{line}: {_explain(error, at, unknown)}")
-
-
-def _deepest(error: ValidationError) -> ValidationError:
-    """Of the alternatives of an anyOf, the complaint that is furthest inside: the one the writer meant."""
-    while error.context:
-        error = max(error.context, key=lambda item: (len(item.absolute_path), item.validator == "additionalProperties"))
-    return error
-
-
-def _properties(error: ValidationError) -> list[str]:
-    schema = error.schema
-    return sorted(schema.get("properties", {})) if isinstance(schema, dict) else []
-
-
-def _unknown_keys(error: ValidationError) -> list[str]:
-    if error.validator != "additionalProperties" or not isinstance(error.instance, dict):
-        return []
-    return [key for key in error.instance if key not in _properties(error)]
-
-
-def _explain(error: ValidationError, at: KeyPath, unknown: list[str]) -> str:
-    where = ".".join(str(item) for item in at) or "the file"
-    values: Any = error.validator_value
-    if unknown:
-        legal = _properties(error)
-        return f"unknown key {unknown[0]!r} in {where}{_similar(unknown[0], legal)}; legal keys: {', '.join(legal)}"
-    if error.validator == "enum":
-        return f"{where} is {error.instance!r}; legal values: {', '.join(str(item) for item in values)}"
-    if error.validator == "required":
-        return f"{where}: {error.message}; needed are: {', '.join(values)}"
-    return f"{where}: {error.message}"
-
-
-def _similar(name: str, legal: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(legal), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
-
-
-def _legal(at: KeyPath) -> str:
-    return ", ".join(sorted(_schema()["properties"])) if not at else ""
-
-
 def _build(path: Path, content: dict[str, Any]) -> Mapping:
-    optional = {name: content[name] for name in ("where", "transform", "memory", "pair") if name in content}
+    optional = {name: content[name] for name in ("where", "transform", "memory", "pair", "undo") if name in content}
     _check_pair(content)
     return Mapping(
         leg=content["leg"],
@@ -174,6 +82,8 @@ def _build(path: Path, content: dict[str, Any]) -> Mapping:
         guards=_guards(content.get("guards", {})),
         retries=_retries(content.get("retries", {})),
         approval=_approval(content["approval"]) if "approval" in content else None,
+        priority=content.get("priority"),
+        shards=_shards(content),
         **optional,
     )
 
@@ -311,6 +221,25 @@ def _approval(content: dict[str, Any]) -> Approval:
     changes = _limit(content.get("changes"))
     waiting = {"timeout": _duration(content["timeout"])} if "timeout" in content else {}
     return Approval(rows=content.get("rows"), changes=changes, **waiting)
+
+
+def _shards(content: dict[str, Any]) -> Shards | None:
+    """Refuses what cannot be loaded in shards: their rows would have to wait for rows of other shards."""
+    if (given := content.get("shards")) is None:
+        return None
+    shards, target = Shards(**given) if isinstance(given, dict) else Shards(given), content["to"]
+    if style := target.get("options", {}).get("style"):
+        raise ValueError(f"`shards`, but a target of style {style!r} takes a batch as a whole; remove `shards`")
+    fields = {name: value for name, value in content["fields"].items() if isinstance(value, dict)}
+    own = [name for name, value in fields.items() if value.get("lookup", "").partition(".")[0] == target["object"]]
+    if own:
+        raise ValueError(
+            f"`shards`, but {own[0]!r} refers to records of this same load ({target['object']}), which have to arrive "
+            "first; remove `shards`"
+        )
+    if shards.by is not None and shards.by not in content["fields"]:
+        raise ValueError(f"shards.by {shards.by!r} is none of the fields: {', '.join(content['fields'])}")
+    return shards
 
 
 def _retries(content: dict[str, Any]) -> Retries:

@@ -2,16 +2,20 @@
 
 COMMERCE_SYNC_HOME      folder for everything below       (default: $AIRFLOW_HOME/commerce_sync)
 COMMERCE_SYNC_MAPPINGS  folder of the mapping files       (default: ../include/mappings beside the DAGs folder)
+COMMERCE_SYNC_BUDGETS   file of the systems' allowances   (default: budgets.yaml beside the folder of the mappings)
 COMMERCE_SYNC_BATCHES   folder or fsspec URL for batches and stores   (default: $COMMERCE_SYNC_HOME/batches)
+COMMERCE_SYNC_UNDO      on: legs whose mapping does not say keep before-images if they can   (default: off)
 Airflow connection ``commerce_sync_ledger``  the ledger's database    (default: SQLite in $COMMERCE_SYNC_HOME)
 
 Days, whole numbers; what is older is swept by the DAG ``commerce_sync_maintenance``:
 COMMERCE_SYNC_KEEP_SUCCESS_DAYS  history of what arrived         (default: 7)
 COMMERCE_SYNC_KEEP_ERROR_DAYS    history of what did not         (default: 30)
 COMMERCE_SYNC_KEEP_PAYLOAD_DAYS  change batches, from which the payloads of what arrived are shown   (default: 7)
+COMMERCE_SYNC_KEEP_IMAGE_DAYS    before-images, and what their runs sent: so long a run can be undone   (default: 7)
 COMMERCE_SYNC_KEEP_BATCH_DAYS    the other batches of runs that ended    (default: 2)
 COMMERCE_SYNC_KEEP_RUN_DAYS      runs in the ledger, gate pages, what people answered   (default: 90)
 COMMERCE_SYNC_KEEP_EVENT_DAYS    events of the inbox   (default: 400)
+COMMERCE_SYNC_KEEP_RECEIPT_DAYS  what the receiver was sent and answered, at the most   (default: 90)
 """
 
 from __future__ import annotations
@@ -20,13 +24,15 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
+from commerce_sync import budget
 from commerce_sync.batches import Batches
+from commerce_sync.budget import Budget
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.history import History
 from commerce_sync.ledger import Ledger
 
 LEDGER_CONNECTION = "commerce_sync_ledger"
-DAYS = {"SUCCESS": 7, "ERROR": 30, "PAYLOAD": 7, "BATCH": 2, "RUN": 90, "EVENT": 400}
+DAYS = {"SUCCESS": 7, "ERROR": 30, "PAYLOAD": 7, "IMAGE": 7, "BATCH": 2, "RUN": 90, "EVENT": 400, "RECEIPT": 90}
 """How long things are kept unless COMMERCE_SYNC_KEEP_..._DAYS says otherwise."""
 
 
@@ -53,6 +59,11 @@ def mapping_path(name: str) -> Path:
     return path
 
 
+def budgets() -> dict[str, Budget]:
+    """What our flows may use of each system. Raises ConfigurationError for a broken file."""
+    return budget.load(Path(os.environ.get("COMMERCE_SYNC_BUDGETS", str(mappings().parent / "budgets.yaml"))))
+
+
 def batches() -> Batches:
     """Batches that steps hand to each other; may be emptied when no run is active."""
     return Batches(f"{_files_root()}/runs")
@@ -76,6 +87,14 @@ def kept(what: str) -> timedelta:
     if not text.isdecimal() or int(text) < 1:
         raise ConfigurationError(f"{name} is {text!r}; give a whole number of days from 1 on")
     return timedelta(days=int(text))
+
+
+def undo() -> bool:
+    """Whether legs keep before-images unless their mapping says. Raises ConfigurationError for another word."""
+    text = os.environ.get("COMMERCE_SYNC_UNDO", "off")
+    if text not in ("on", "off"):
+        raise ConfigurationError(f"COMMERCE_SYNC_UNDO is {text!r}; legal: on, off")
+    return text == "on"
 
 
 def pages() -> Path:

@@ -52,7 +52,7 @@ class CommerceSyncPlugin(AirflowPlugin):
     ]
     external_views = [  # noqa: RUF012
         {
-            "name": "Commerce Sync",
+            "name": "Sync",  # the navigation has room for no more
             "href": f"{BASE}{PREFIX}/",
             "destination": "nav",
             "nav_top_level": True,

@@ -1,4 +1,4 @@
-"""A portion of a run: with ``keys`` or ``limit`` only some of the changes are sent now, the others wait.
+"""A portion of a run: with ``keys``, ``limit`` or ``plan`` only some of the changes are sent now, the others wait.
 
 What waits is neither lost nor counted as sent: it is a ``waiting`` verdict, so its records are carried to the next run.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
+from commerce_sync import applying
 from commerce_sync.detection import Verdicts
 from commerce_sync.leg import CHANGES, VERDICTS, LegRun, fresh, intact, records
 
@@ -21,7 +22,7 @@ def postpone(leg: LegRun, found: Verdicts) -> Verdicts:
         return found
     con = leg.connect()
     before = intact(con, leg.read(CHANGES))
-    con.execute(f"CREATE TEMP TABLE later AS {_later(leg, before.scan())}")
+    con.execute(f"CREATE TEMP TABLE later AS {_later(leg, con, before.scan())}")
     kinds = dict(con.execute("SELECT _kind, count(*) FROM later GROUP BY _kind").fetchall())
     count = sum(kinds.values())
     left = replace(
@@ -38,8 +39,11 @@ def postpone(leg: LegRun, found: Verdicts) -> Verdicts:
     return left
 
 
-def _later(leg: LegRun, batch: str) -> str:
+def _later(leg: LegRun, con: duckdb.DuckDBPyConnection, batch: str) -> str:
     """SQL: keys and kinds of the changes that wait: those not asked for, and those above the limit in key order."""
+    if "plan" in leg.asked:
+        rows = f"SELECT * FROM {batch}"
+        return f"SELECT _key, _kind FROM {batch} WHERE _key IN ({applying.unplanned(leg, con, rows)})"
     listed = ", ".join("'" + key.replace("'", "''") + "'" for key in leg.keys)
     wanted = f"_key IN ({listed})" if leg.keys else "true"
     limit = leg.asked.get("limit")

@@ -6,7 +6,8 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from commerce_sync import changes
+from commerce_sync import changes, disguise
+from commerce_sync.errors import BalanceError
 from commerce_sync.history import ERROR_COLUMNS, MASK
 from commerce_sync.ledger import MarkerFile, RejectAnswer
 from commerce_sync.leg import LegRun, Site
@@ -32,12 +33,24 @@ def masked_payload(leg: LegRun) -> str:
 
 
 def masked_reason(leg: LegRun) -> str:
-    """SQL: the far side's sentence without the personal values it quotes; one or two letters would hit any word."""
+    """SQL: the far side's sentence without the personal values it quotes, and without any e-mail address.
+
+    One or two letters would hit any word. Far sides also quote a part of a value: its longer words go as words.
+    """
     text = "_reason"
+    personal = [f"CAST({changes.quoted(item.name)} AS VARCHAR)" for item in leg.mapping.fields if item.pii]
     for item in (item for item in leg.mapping.fields if item.pii):
         value = f"CAST({changes.quoted(item.name)} AS VARCHAR)"
         text = f"replace({text}, CASE WHEN length({value}) > 2 THEN {value} ELSE '' END, '{MASK}')"
-    return text
+    text = f"regexp_replace({text}, '{disguise.ADDRESS_SQL}', '{MASK}', 'g')"
+    return f"regexp_replace({text}, {_any_word(personal)}, '{MASK}', 'g')" if personal else text
+
+
+def _any_word(values: list[str]) -> str:
+    """SQL: a pattern of the words of some values that have more than three characters; of none, one that never is."""
+    split = f"regexp_split_to_array(concat_ws(' ', {', '.join(values)}), '[^\\pL\\pN]+')"
+    words = f"list_distinct(list_filter({split}, lambda word: length(word) > 3))"
+    return f"'\\b(?:' || coalesce(nullif(array_to_string({words}, '|'), ''), '[^\\s\\S]') || ')\\b'"
 
 
 def extras(leg: LegRun, con: duckdb.DuckDBPyConnection) -> str:
@@ -52,6 +65,20 @@ def _job(leg: LegRun) -> str:
     """SQL: the remote job a row of ``r`` travelled in: the one its load names, or the only one the run had."""
     only = {item.remote_id for item in leg.site.ledger.jobs(leg.leg, leg.id).all() if item.remote_id}
     return f"coalesce(r.job, {changes.literal(only.pop())})" if len(only) == 1 else "r.job"
+
+
+def refuse_altered(leg: LegRun, con: duckdb.DuckDBPyConnection, delta: MarkerFile, delivered: str) -> None:
+    """What will be remembered has to be what was delivered: a marker too many hides a record for good.
+
+    delivered: SQL the delta was made from. Raises BalanceError.
+    """
+    columns = "key, fingerprint::UBIGINT, target_id, gone::BOOLEAN, kind, created, attempt, job, message_id"
+    mark = f"count(*), sum(hash({columns})::HUGEINT)"
+    kept = f"SELECT {mark} FROM {leg.site.ledger.files.scan([delta])}"
+    if con.execute(f"SELECT {mark} FROM ({delivered})").fetchall() != con.execute(kept).fetchall():
+        raise BalanceError(
+            f"leg {leg.leg}: the markers of run {leg.id} are not what it delivered; nothing is committed"
+        )
 
 
 def record(leg: LegRun, con: duckdb.DuckDBPyConnection, delta: MarkerFile) -> None:

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from hashlib import md5
 from typing import TYPE_CHECKING, Any
 
-from commerce_sync.batches import Batch, Batches
+from commerce_sync.batches import Batch, Batches, refuse_altered
 from commerce_sync.binding import AS_OF, BEFORE, OWNER
 from commerce_sync.changes import quoted
 from commerce_sync.errors import ConfigurationError
@@ -235,8 +235,10 @@ class Replica:
         return {row[0] for row in self.con.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()}
 
     def records(self, pointer: Pointer, *, as_of: str) -> str:
-        """SQL of the records to map: all figures, with the run's date beside them."""
-        return f"SELECT *, DATE '{as_of}' AS {AS_OF} FROM {self._opened(pointer[FIGURES][0]).scan()}"
+        """SQL of the records to map: all figures, with the run's date beside them. Raises BalanceError when altered."""
+        figures = self._opened(pointer[FIGURES][0])
+        refuse_altered(self.con, figures, cure="run the leg once with mode 'complete'")
+        return f"SELECT *, DATE '{as_of}' AS {AS_OF} FROM {figures.scan()}"
 
     def current(self, addresses: Sequence[str], columns: dict[str, str]) -> str:
         """SQL of a store as it stands after all its deltas."""

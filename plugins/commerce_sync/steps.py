@@ -10,7 +10,7 @@ Constructors only keep their arguments; everything else happens in ``execute``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,14 +21,27 @@ from airflow.sdk.bases.operatorlink import BaseOperatorLink
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipException, DownstreamTasksSkipped
 
-from commerce_sync import approval, delivery, detection, mapping_file, places, portion, upkeep
+from commerce_sync import (
+    aim_check,
+    approval,
+    delivery,
+    detection,
+    mapping_file,
+    places,
+    planning,
+    portion,
+    sharding,
+    upkeep,
+)
 from commerce_sync import leg as legs
 from commerce_sync.approval import Answer
+from commerce_sync.budget import Priority
 from commerce_sync.company import BUSY_FOR, LOOK_AGAIN_S, LegBusy
 from commerce_sync.delivery import Targets
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.leg import LegRun, Site, Sources
 from commerce_sync.mapping import Mapping
+from commerce_sync.systems.later import or_later
 from commerce_sync.window import Request
 
 POLL_S = 20.0
@@ -38,7 +51,7 @@ POLL_S = 20.0
 def site() -> Site:
     """The stores of this installation."""
     stores = places.batches(), places.stores(), places.pages()
-    return Site(places.open_ledger(), *stores, history=places.history())
+    return Site(places.open_ledger(), *stores, history=places.history(), budgets=places.budgets(), undo=places.undo())
 
 
 def request(context: Context) -> Request:
@@ -47,7 +60,7 @@ def request(context: Context) -> Request:
     Raises ConfigurationError for a conf key that no param of the DAG declares; Airflow itself accepts any.
     """
     dag_run, params = context["dag_run"], context["params"]
-    legal = {"mode", "since", "until", "keys", "limit"}
+    legal = {"mode", "since", "until", "keys", "limit", "plan"}
     unknown = sorted(set(dag_run.conf or {}) - legal)
     if unknown:
         raise ConfigurationError(
@@ -63,6 +76,7 @@ def request(context: Context) -> Request:
         until=_moment(params, "until"),
         keys=_keys(params),
         limit=_limit(params),
+        plan=params.get("plan") or None,
     )
 
 
@@ -94,18 +108,26 @@ def _moment(params: Any, name: str) -> datetime | None:
 
 
 class LegStep(BaseOperator):
-    """One step of one leg. path: the leg's mapping file."""
+    """One step of one leg. path: the leg's mapping file.
+
+    priority: of its calls, unless the mapping says otherwise.   within: how long they may wait for others.
+    """
 
     ui_color = "#eef4fb"
 
-    def __init__(self, *, path: str, **kwargs: Any) -> None:
+    def __init__(
+        self, *, path: str, priority: Priority | None = None, within: timedelta | None = None, **kwargs: Any
+    ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.path = path
+        self.priority = priority
+        self.within = within
 
     @property
     def mapping(self) -> Mapping:
         """The mapping, read when the step runs."""
-        return mapping_file.load(Path(self.path))
+        found = mapping_file.load(Path(self.path))
+        return replace(found, priority=found.priority or self.priority, within=self.within)
 
     def resume(self, context: Context) -> LegRun:
         """The leg's run that ``extract`` opened."""
@@ -145,15 +167,21 @@ class LegStep(BaseOperator):
 
 
 class Extract(LegStep):
-    """Read every source of the leg into its batch. source: gives the system for a source of the mapping."""
+    """Read every source of the leg into its batch. source: gives the system for a source of the mapping.
 
-    def __init__(self, *, source: Sources, **kwargs: Any) -> None:
+    target: the system to write to, asked first whether it still has what the mapping names.
+    """
+
+    def __init__(self, *, source: Sources, target: Targets | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.source = source
+        self.target = target
 
     def execute(self, context: Context) -> dict[str, Any]:
         leg = self._begin(context)
-        found = legs.extract(leg, self.source)
+        with or_later(context, log=self.log):
+            aim_check.before_reading(leg, self.target)
+            found = legs.extract(leg, self.source)
         if found["idle"]:
             delivery.commit_nothing(leg)
         return self.finish(context, found, idle=found["idle"])
@@ -174,16 +202,21 @@ class Aggregate(LegStep):
 
 
 class MapChanges(LegStep):
-    """Map the records, compare them with the markers, write the change batch."""
+    """Map the records, compare them with the markers, write the change batch. target: whom a plan asks."""
+
+    def __init__(self, *, target: Targets | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.target = target
 
     def execute(self, context: Context) -> dict[str, Any]:
         leg = self.resume(context)
         found = portion.postpone(leg, detection.map_changes(leg))
         if leg.planned:
-            detection.end_plan(leg, found)
-        elif found.send == 0:
+            plan = planning.make(leg, found, self.target)
+            return self.finish(context, asdict(found) | {"plan": plan.brief()}, idle=True)
+        if found.send == 0:
             delivery.commit(leg)
-        return self.finish(context, asdict(found), idle=leg.planned or found.send == 0)
+        return self.finish(context, asdict(found), idle=found.send == 0)
 
 
 class GateLink(BaseOperatorLink):
@@ -272,18 +305,24 @@ class Load(LegStep):
     def execute(self, context: Context, event: Any = None) -> dict[str, Any]:
         leg = self.resume(context)
         approval.refuse_unapproved(leg)
-        done = delivery.load(leg, self.target, wait_s=self.wait_s)
+        with or_later(context, log=self.log):
+            aim_check.before_sending(leg, self.target)
+            done = self.send(leg)
         if trigger := getattr(done, "trigger", None):
             self.log.info("%s: waiting for remote jobs %s", self.task_id, ", ".join(done.jobs))
             self.defer(trigger=trigger, method_name="execute")
         return self.finish(context, asdict(done), idle=False)
+
+    def send(self, leg: LegRun) -> Any:
+        """What the target gives: it is done, or it waits for remote jobs."""
+        return delivery.load(leg, self.target, wait_s=self.wait_s)
 
 
 class Commit(LegStep):
     """Prove the balance, consume what the target confirmed, move the high water."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        run = delivery.commit(self.resume(context))
+        run = sharding.commit(self.resume(context))
         return self.finish(context, {"status": run.status, **run.counts}, idle=False)
 
 
@@ -314,7 +353,9 @@ class Upkeep(BaseOperator):
     ui_color = "#eef4fb"
 
     def execute(self, context: Context) -> dict[str, int]:
-        kept = upkeep.Kept(**{what: places.kept(what.upper()) for what in ("batch", "payload", "run", "event")})
+        kept = upkeep.Kept(
+            **{what: places.kept(what.upper()) for what in ("batch", "payload", "run", "event", "image", "receipt")}
+        )
         gone = upkeep.sweep(site(), kept=kept, now=datetime.now(UTC))
         self.log.info("%s: %s", self.task_id, gone)
         return gone

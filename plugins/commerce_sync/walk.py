@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import datetime
 
-from commerce_sync import approval, delivery, detection, portion
+from commerce_sync import aim_check, approval, delivery, detection, planning, portion, sharding
 from commerce_sync import leg as legs
 from commerce_sync.approval import Ask
 from commerce_sync.company import LegBusy
@@ -33,6 +33,7 @@ def leg(
     """
     work = _begin(site, mapping, run_id, request=request, now=now, wait_s=wait_s)
     try:
+        aim_check.before_reading(work, targets)
         found = legs.extract(work, sources)
         if found["idle"]:
             return delivery.commit_nothing(work)
@@ -58,12 +59,12 @@ def _begin(
 def _onwards(work: LegRun, targets: Targets, approve: Ask | None) -> Run:
     verdicts = detect(work)
     if work.planned:
-        detection.end_plan(work, verdicts)
+        planning.make(work, verdicts, targets)
     elif verdicts.send:
         delivery.check(work)
         _agree(work, approve)
         _load(work, targets)
-        return delivery.commit(work)
+        return sharding.commit(work)
     else:
         return delivery.commit(work)
     return work.site.ledger.find_run(work.leg, work.id) or work.run
@@ -83,5 +84,7 @@ def _agree(work: LegRun, approve: Ask | None) -> None:
 
 
 def _load(work: LegRun, targets: Targets) -> None:
-    while getattr(delivery.load(work, targets, wait_s=WAIT_S), "trigger", None) is not None:
-        time.sleep(1)
+    aim_check.before_sending(work, targets)
+    for part in sharding.parts(work):
+        while getattr(sharding.load(part, targets, wait_s=WAIT_S), "trigger", None) is not None:
+            time.sleep(1)

@@ -12,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 
 from croniter import croniter
 
+from commerce_sync.budget import Budget
 from commerce_sync.ledger import Finding, Ledger, Run
 
-LASTING = ("stale", "unscheduled", "idle", "rejects", "parked", "broken")
+LASTING = ("stale", "unscheduled", "idle", "rejects", "parked", "broken", "limits")
 IDLE_FOR = timedelta(days=7)
 FEWEST_IDLE_RUNS = 20
 MOST_RUNS = 2_000
@@ -65,6 +66,24 @@ def findings(ledger: Ledger, watched: Watched, *, now: datetime | None = None) -
         runs = [run for run in ledger.runs(leg, limit=_looked_at(watched, now)) if run.kind != "plan"]
         if runs:
             found += _of_leg(ledger, watched, leg, runs, now)
+    return found
+
+
+def budget_findings(ledger: Ledger, budgets: Sequence[Budget], *, now: datetime | None = None) -> list[Finding]:
+    """Allowances that are expected to fall below the reserve that is others', each with when and by whom."""
+    found = []
+    for item in ledger.standings(budgets, now=now):
+        breach = item.forecast.breach if item.forecast is not None else None
+        if breach is None:
+            continue
+        waiting = sum(1 for leg in item.legs if leg.since)
+        text = (
+            f"{item.connection}: {breach.left:,} of {item.level.limit or 0:,} {item.resource} are expected to be left "
+            f"at {breach.at:%Y-%m-%d %H:%M} UTC, {item.level.reserve:,} are the reserve for others. Used in 24 hours: "
+            f"{item.ours:,} by our flows, {item.others:,} by others; {waiting} legs wait. python -m commerce_sync "
+            "budget says more"
+        )
+        found.append(Finding(f"limits:{item.connection}:{item.resource}", "limits", item.connection, None, text))
     return found
 
 

@@ -20,6 +20,7 @@ class Request:
 
     since, until: an explicit window; with ``backfill`` it is the data interval of the backfill run.   keys: only these
     records (keys as the ledger has them).   limit: at most so many changes are sent, the others wait for the next run.
+    plan: run of a plan of which just the changes are sent (see ``applying``).
     """
 
     mode: Mode = "auto"
@@ -28,6 +29,7 @@ class Request:
     backfill: bool = False
     keys: tuple[str, ...] = ()
     limit: int | None = None
+    plan: str | None = None
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:

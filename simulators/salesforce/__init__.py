@@ -26,6 +26,8 @@ from simulators.salesforce import (
     versions,
     web,
 )
+from simulators.salesforce.alterations import KIND as FIELDS
+from simulators.salesforce.alterations import Alterations
 from simulators.salesforce.demo import load_demo
 from simulators.salesforce.limits import Usage
 from simulators.salesforce.locks import Locks
@@ -161,8 +163,27 @@ class OrgStore:
 
     def __init__(self, org: Org, *, scale: str) -> None:
         self.org, self.scale = org, scale
-        self.records, self.load = org.store.records, org.store.load
-        self.patch, self.delete = org.store.patch, org.store.delete
+        self.alterations = Alterations(org.store)
+
+    def records(self, kind: str, *, where: dict[str, str], limit: int | None, offset: int) -> Any:
+        if kind == FIELDS:
+            return self.alterations.records(where)
+        return self.org.store.records(kind, where=where, limit=limit, offset=offset)
+
+    def load(self, kind: str, rows: list[dict[str, Any]]) -> int:
+        return self.alterations.add(rows) if kind == FIELDS else self.org.store.load(kind, rows)
+
+    def patch(self, kind: str, key: str, values: dict[str, Any]) -> None:
+        if kind == FIELDS:
+            self.alterations.change(key, values)
+        else:
+            self.org.store.patch(kind, key, values)
+
+    def delete(self, kind: str, key: str) -> None:
+        if kind == FIELDS:
+            self.alterations.remove(key)
+        else:
+            self.org.store.delete(kind, key)
 
     def reset(self, *, seed: str) -> None:
         for job in self.org.jobs.values():
@@ -174,6 +195,7 @@ class OrgStore:
         self.org.locks.clear()
         self.org.usage.clear()
         self.org.sessions.restore_refresh()
+        self.alterations.restore()
         self.org.store.empty()
         if seed == "demo":
             load_demo(self.org.store, scale=self.scale)

@@ -94,7 +94,8 @@ def _find_by_key(work: Work, *, all_fail: bool) -> None:
         found[value if exact else folded(key, value)].append(record)
     work.targets = [found[value][0] if value in found else None for value in values]
     work.created = [target is None for target in work.targets]
-    if len(usable) < batch.size:
+    different = usable if exact else {value for value in values if value is not None and value is not ABSENT}
+    if len(different) < batch.size:
         _refuse_blank_and_repeated(work, values=values, all_fail=all_fail)
     for value, records in found.items():
         if len(records) > 1:

@@ -50,6 +50,8 @@ class FarSide:
         self._started = True
         if seed == "demo":
             self._load_demo()
+        elif seed == "bare":
+            self._store.replace_with(essential_store(clock=self._store.clock, bare=True).db)
         else:
             self._store.replace_with(self._empty.db)
         self._store.remember("seed", mark)

@@ -52,16 +52,17 @@ def test_masked_values_are_told_apart_by_their_digest(ledger, note):
 def test_a_resolved_conflict_that_comes_again_is_a_new_one(ledger, note):
     for run in ("r1", "r2"):
         note(run, rows("2"))
-        assert ledger.resolve_conflicts([item.id for item in ledger.conflicts(status="open")]) == 1
+        assert ledger.resolve_conflicts([item.id for item in ledger.conflicts(status="open")], by="ann") == 1
     assert ledger.conflict_counts() == {"resolved": 2}
 
 
 def test_a_dismissed_conflict_that_comes_again_is_only_counted(ledger, note):
     note("r1", rows("2"))
-    ledger.resolve_conflicts([ledger.conflicts()[0].id], status="dismissed")
+    ledger.resolve_conflicts([ledger.conflicts()[0].id], status="dismissed", by="ann")
     note("r2", rows("2"))
     (found,) = ledger.conflicts()
-    assert (found.status, found.seen) == ("dismissed", 2)
+    assert (found.status, found.seen, found.closed_by) == ("dismissed", 2, "ann")
+    assert found.closed_at is not None
 
 
 def test_conflicts_are_found_by_pair_status_and_key(ledger, note):

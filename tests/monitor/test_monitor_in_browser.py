@@ -25,7 +25,7 @@ pytestmark = [
 VIEWS = (
     "/", "/runs", "@/runs?leg=customers_to_contacts", "/messages", "@/messages?outcome=rejected", "/errors",
     "/errors?class=duplicate", "@/errors?class=duplicate", "/errors?key=nothing-like-it", "/conflicts", "/holds", "/gates",
-    "/receipts", "/explain", "/explain?key=C0000001", "/runs/units_to_accounts/never",
+    "/receipts", "/limits", "/explain", "/explain?key=C0000001", "/runs/units_to_accounts/never",
 )  # fmt: skip
 EXPECTED = (
     "Failed to load resource: the server responded with a status of 404",
@@ -248,7 +248,7 @@ def inside_airflow(page: Any, address: str) -> Any:
 def test_airflow_has_an_entry_that_opens_the_monitor(open_page, address) -> None:
     page = open_page("/")
     page.goto(f"{address}/")
-    page.get_by_role("link", name="Commerce Sync").click()
+    page.get_by_role("link", name="Sync", exact=True).click()
     frame = page.frame_locator("iframe")
     frame.get_by_role("link", name="Errors", exact=True).click()
     frame.get_by_role("heading", name="Errors").wait_for()

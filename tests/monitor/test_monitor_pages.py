@@ -10,7 +10,19 @@ import pytest
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own while it starts
 
-VIEWS = ("/", "/runs", "/messages", "/errors", "/conflicts", "/holds", "/gates", "/receipts", "/explain")
+VIEWS = (
+    "/",
+    "/runs",
+    "/plans",
+    "/messages",
+    "/errors",
+    "/conflicts",
+    "/holds",
+    "/gates",
+    "/receipts",
+    "/limits",
+    "/explain",
+)
 HOSTILE = "<script>alert(1)</script>\"'&<img src=x onerror=alert(2)>"
 REASON = '"><svg onload=alert(3)> {{ 7*7 }} {% raw %}'
 
@@ -35,7 +47,7 @@ def test_who_is_not_logged_in_is_told_so_on_a_page(web) -> None:
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_view_says_what_to_do_when_there_is_nothing_yet(bare, vera, view) -> None:
     text = vera.text(view)
-    assert 'class="nothing"' in text or view in ("/", "/explain")
+    assert 'class="nothing"' in text or view in ("/", "/explain", "/limits")
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -34,12 +34,13 @@ def _ended(last: Any) -> tuple[str, str, str]:
 
 def check(options: Namespace) -> int:
     """Validate every mapping, and ask the systems that can tell whether they have what it names."""
-    from commerce_sync import gates
+    from commerce_sync import before_images, gates
 
     built, broken = built_flows(options)
     broken += _broken_order()
     for mapping in (item for stages in built.values() for stage in stages for item in stage):
         faults = gates.check_names(mapping.checks) + ([] if options.offline else _far_faults(mapping))
+        faults += [f"undo: true, but {fault}"] if mapping.undo and (fault := before_images.objection(mapping)) else []
         broken += [f"{mapping.path}: {fault}" for fault in faults]
         print(f"{'ok' if not faults else 'BROKEN':7} {mapping.leg}")
     return show_broken(broken)

@@ -1,8 +1,7 @@
-"""``plan``, ``run`` and ``release``: runs without the scheduler."""
+"""``run`` and ``release``: runs without the scheduler."""
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import Namespace
 from typing import Any
@@ -11,42 +10,6 @@ from commerce_sync.commands.built import chosen_mappings, run_id, table
 from commerce_sync.errors import SyncError
 
 BALANCE = ("extracted", "unchanged", "filtered", "quarantined", "sent", "delivered", "rejected", "unprocessed")
-
-
-def plan(options: Namespace) -> int:
-    """Show what the next run would send."""
-    from commerce_sync import detection, steps, walk
-    from commerce_sync import leg as legs
-    from commerce_sync.flow import source_system
-
-    site, rows = steps.site(), []
-    request = _request(options, mode="plan")
-    for mapping in chosen_mappings(options):
-        work = legs.begin(site, mapping, run_id("plan"), request=request)
-        legs.extract(work, source_system)
-        found = walk.detect(work)
-        detection.end_plan(work, found)
-        rows.append(
-            (
-                mapping.leg,
-                *(str(item) for item in (found.extracted, found.unchanged, found.new, found.modified, found.deleted)),
-            )
-        )
-        _sample(work)
-    table(("leg", "looked at", "unchanged", "would create", "would change", "would delete"), rows)
-    return 0
-
-
-def _sample(work: Any) -> None:
-    """The first few changes of a plan, personal values masked."""
-    batch = work.read("changes")
-    rows = work.connect().execute(f"SELECT * FROM {batch.scan()} ORDER BY _key LIMIT 3")
-    names = [item[0] for item in rows.description]
-    for row in rows.fetchall():
-        values = dict(zip(names, row, strict=True))
-        shown = {name: "***" if name in work.mapping.personal and values[name] is not None else values[name]
-                 for name in names if not name.startswith("_")}  # fmt: skip
-        print(f"{work.leg} {values['_kind']} {values['_key']}: {json.dumps(shown, default=str)}")
 
 
 def run(options: Namespace) -> int:

@@ -24,6 +24,9 @@ from __future__ import annotations
 from commerce_sync.ledger.alarms import FAILURE, Alert, Finding
 from commerce_sync.ledger.aliases import Linked
 from commerce_sync.ledger.answers import RejectAnswer
+from commerce_sync.ledger.budget_leases import Ask, Grant, Level, Refusal, Reported
+from commerce_sync.ledger.budget_usage import LegUsage
+from commerce_sync.ledger.budgets import Standing
 from commerce_sync.ledger.conflicts import Conflict, PairMove, PairState
 from commerce_sync.ledger.events import REFUSED, Added, FeedState, Refused, feed_leg
 from commerce_sync.ledger.events import schema as event_schema
@@ -46,14 +49,18 @@ __all__ = [
     "REFUSED",
     "Added",
     "Alert",
+    "Ask",
     "Conflict",
     "FeedState",
     "Finding",
+    "Grant",
     "Hold",
     "Job",
     "Kind",
     "Ledger",
     "LegState",
+    "LegUsage",
+    "Level",
     "Linked",
     "MarkerFile",
     "PairMove",
@@ -63,11 +70,14 @@ __all__ = [
     "Reject",
     "RejectAnswer",
     "RejectGroup",
+    "Refusal",
     "Refused",
     "RejectStatus",
+    "Reported",
     "Run",
     "RunJobs",
     "Said",
+    "Standing",
     "Status",
     "Window",
     "event_schema",

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from commerce_sync import disguise
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.ledger import rejects, state
 from commerce_sync.ledger.tables import ANSWER, REJECT
@@ -72,7 +73,8 @@ def put(
         _drop(connection, leg, list(about), now=now)
     values = {"edited": edited, "personal": sorted(set(personal) & set(edited or {}))}
     row = {
-        "leg": leg, "action": action, "reason": reason, "answered_by": by, "answered_at": now,
+        "leg": leg, "action": action, "reason": reason and disguise.plain(reason), "answered_by": by,
+        "answered_at": now,
         "edited": json.dumps({"values": values["edited"], "personal": values["personal"]}) if edited else None,
         "status": "open" if action == "edit" else "done", "noted": False,
     }  # fmt: skip

@@ -31,7 +31,7 @@ class Conflict:
     """One value that lost. ``kept`` and ``lost`` are text, masked where personal; None is an empty value.
 
     owner: the system whose value was kept.   losing: the system whose value was overwritten.   seen: number of runs
-    that met the same conflict.   leg, run: the last of them.
+    that met the same conflict.   leg, run: the last of them.   closed_by: who resolved or dismissed it.
     """
 
     id: int
@@ -48,6 +48,8 @@ class Conflict:
     seen: int
     first_at: datetime
     last_at: datetime
+    closed_by: str | None = None
+    closed_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +151,12 @@ def counted(connection: Connection, *, pair: str | None) -> dict[str, int]:
     return {status: number for status, number in connection.execute(query)}
 
 
-def close(connection: Connection, ids: Sequence[int], *, status: Literal["resolved", "dismissed"]) -> int:
+def close(connection: Connection, ids: Sequence[int], *, status: Literal["resolved", "dismissed"], by: str) -> int:
     """A person's word on conflicts that are not resolved yet; gives the number of rows changed."""
-    changed = 0
+    changed, word = 0, {"status": status, "closed_by": by, "closed_at": datetime.now(UTC)}
     for start in range(0, len(ids), CHUNK):
         these = CONFLICT.c.id.in_(list(ids[start : start + CHUNK]))
-        changed += connection.execute(sa.update(CONFLICT).where(these, UNSETTLED).values(status=status)).rowcount
+        changed += connection.execute(sa.update(CONFLICT).where(these, UNSETTLED).values(word)).rowcount
     return changed
 
 

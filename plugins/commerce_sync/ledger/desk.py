@@ -61,10 +61,12 @@ class Desk:
         with reading(self._engine) as connection:
             return conflicts.counted(connection, pair=pair)
 
-    def resolve_conflicts(self, ids: Sequence[int], *, status: Literal["resolved", "dismissed"] = "resolved") -> int:
+    def resolve_conflicts(
+        self, ids: Sequence[int], *, status: Literal["resolved", "dismissed"] = "resolved", by: str
+    ) -> int:
         """A person's word. resolved: met again it is a new one; dismissed: met again it is only counted."""
         with writing(self._engine) as connection:
-            return conflicts.close(connection, ids, status=status)
+            return conflicts.close(connection, ids, status=status, by=by)
 
     def put_holds(self, leg: str, *, run: str, rows: pa.Table) -> int:
         """Ask about changes (columns key, fingerprint; optionally reason, payload); gives the new questions.

@@ -244,6 +244,12 @@ def erase(connection: Connection, subject: str) -> int:
     return connection.execute(sa.delete(EVENT).where(EVENT.c.subject == subject)).rowcount
 
 
+def saying(connection: Connection, names: Sequence[str]) -> list[str]:
+    """The data of events, of all feeds, that say one of these names somewhere."""
+    said = sa.or_(*(EVENT.c.data.icontains(name, autoescape=True) for name in names))
+    return list(connection.scalars(sa.select(EVENT.c.data).where(said))) if names else []
+
+
 def feeds(connection: Connection) -> list[str]:
     """Every feed that has events or was polled, by name."""
     polled = sa.select(FEED.c.feed).union(sa.select(EVENT.c.feed).distinct())

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from commerce_sync import disguise
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.ledger.database import insert
 from commerce_sync.ledger.tables import HOLD
@@ -85,7 +86,7 @@ def answer(
         raise ConfigurationError(f"ledger: {status!r} is no answer to a hold; use approved or refused")
     values: dict[str, Any] = {"status": status, "answered_at": datetime.now(UTC), "answered_by": by}
     if reason is not None:
-        values["reason"] = reason
+        values["reason"] = disguise.plain(reason)
     statement = sa.update(HOLD).where(HOLD.c.leg == leg, HOLD.c.status != status).values(values)
     if asked_until is not None:
         statement = statement.where(HOLD.c.asked_at <= asked_until)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Engine
 
-from commerce_sync.ledger import aliases, events, receipts, rejects
+from commerce_sync.ledger import aliases, events, receipts, rejects, tombstones
 from commerce_sync.ledger.aliases import Linked
 from commerce_sync.ledger.database import reading, writing
 from commerce_sync.ledger.events import Added, FeedState, Refused, feed_leg
@@ -40,17 +40,19 @@ class Inbox:
         rows: Arrow table, see ``event_schema``; an id known to the feed changes nothing.
         seen, cursor, message: moves the feed from the state that was read, in the same transaction.
         refused: what is not valid; kept as it came, and listed among the rejects of ``feed/<feed>`` by ``run``.
+        What is about a forgotten record is not kept, valid or not: it counts as known.
         receipt: makes the receiver's receipt of what came of it, noted in the same transaction.
         Raises RetryableError when another poll moved the feed meanwhile: then nothing is written.
         """
         with writing(self._engine) as connection:
             if seen is not None:
                 events.move(connection, seen, cursor=seen.cursor if cursor is None else cursor, message=message)
-            added = events.add(connection, feed, rows=rows)
+            rows, forgotten = tombstones.allowed_events(connection, feed, rows)
+            added = events.add(connection, feed, rows=rows) + Added(doubled=forgotten)
             if added.new:
                 rejects.clear(connection, feed_leg(feed), keys=rows["event_id"])
             if refused:
-                added += events.set_aside(connection, feed, refused=refused, run=run)
+                added += tombstones.set_aside(connection, feed, refused=refused, run=run)
             if receipt is not None:
                 receipts.note(connection, receipt(added))
             return added
@@ -97,12 +99,18 @@ class Inbox:
         with writing(self._engine) as connection:
             events.remove(connection, feed, event_ids=originals)
             rejects.clear(connection, feed_leg(feed), keys=keys)
-            return events.add(connection, feed, rows=rows)
+            rows, forgotten = tombstones.allowed_events(connection, feed, rows)
+            return events.add(connection, feed, rows=rows) + Added(doubled=forgotten)
 
     def erase_events(self, subject: str) -> int:
         """Forget every event about a subject, of all feeds; gives their number."""
         with writing(self._engine) as connection:
             return events.erase(connection, subject)
+
+    def events_saying(self, names: Sequence[str]) -> list[str]:
+        """The data of events that say one of these names somewhere, as JSON text."""
+        with reading(self._engine) as connection:
+            return events.saying(connection, names)
 
     def feeds(self) -> list[str]:
         """Every feed that has events or was polled, by name."""

@@ -10,8 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.engine import Engine
 
-from commerce_sync.ledger import aliases, answers, budget, conflicts, database, rejects, runs, settle, state
+from commerce_sync.ledger import (
+    aliases,
+    answers,
+    budget,
+    budget_usage,
+    conflicts,
+    database,
+    rejects,
+    runs,
+    settle,
+    state,
+)
 from commerce_sync.ledger.alarms import Alarms
+from commerce_sync.ledger.budgets import Budgets
 from commerce_sync.ledger.conflicts import PairMove
 from commerce_sync.ledger.database import reading, writing
 from commerce_sync.ledger.desk import Desk
@@ -24,6 +36,8 @@ from commerce_sync.ledger.rejected import Rejected, Said
 from commerce_sync.ledger.runs import Kind, Run, Status, Window
 from commerce_sync.ledger.settle import KEEP, Keep, Settlement
 from commerce_sync.ledger.state import RETIRED_FOR, LegState, MarkerFile
+from commerce_sync.ledger.tombstones import Tombstones
+from commerce_sync.ledger.tombstones_rows import Erasing
 
 if TYPE_CHECKING:
     import duckdb
@@ -33,10 +47,10 @@ _opened: dict[tuple[str, str], Ledger] = {}
 _opening = threading.Lock()
 
 
-class Ledger(Inbox, Desk, Pairs, Reception, Rejected, Alarms):
+class Ledger(Inbox, Desk, Pairs, Reception, Rejected, Alarms, Tombstones, Erasing, Budgets):
     """Runs, leg states, markers, jobs, budget; events and aliases (``Inbox``), conflicts and holds (``Desk``), what
     pairs agreed on (``Pairs``), what the receiver was sent (``Reception``), what did not arrive (``Rejected``), what
-    somebody was told (``Alarms``).
+    somebody was told (``Alarms``), what was forgotten (``Tombstones``, ``Erasing``).
 
     Safe for threads, processes and forks.
     """
@@ -243,6 +257,7 @@ class Ledger(Inbox, Desk, Pairs, Reception, Rejected, Alarms):
             conflicts.prune(connection, before=before)
             answers.prune(connection, before=before)
             budget.prune(connection, before=before.astimezone(UTC).date())
+            budget_usage.prune(connection, before=before)
             return runs.prune(connection, before=before)
 
     def sweep(self, leg: str, *, older_than: timedelta = RETIRED_FOR) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import uuid
 from collections.abc import Sequence
 from contextlib import closing
@@ -41,6 +42,8 @@ class MarkerFiles:
         self._protocol = protocol
         self.local = protocol in ("file", "local")
         self.root = (path if self.local else f"{protocol}://{path.lstrip('/')}").rstrip("/")
+        self._lock = threading.Lock()
+        self._session: tuple[int, duckdb.DuckDBPyConnection] | None = None
 
     def uri(self, name: str) -> str:
         """Full path of a file; names that are addresses already stay as they are."""
@@ -167,15 +170,12 @@ class MarkerFiles:
 
         column: ``target_id`` looks for target ids instead, which reads all markers.
         """
-        import duckdb
-
         order = {self.uri(item.name): (state.leg, age, item.run) for state in states
                  for age, item in enumerate((*state.base, *state.deltas))}  # fmt: skip
         if not order or not keys:
             return []
         paths = ", ".join("'" + path.replace("'", "''") + "'" for path in order)
-        with closing(duckdb.connect()) as con:
-            self.attach(con)
+        with self._cursor() as con:
             found = con.execute(
                 f"""SELECT filename, key, fingerprint, target_id, gone
                 FROM read_parquet([{paths}], filename = true, union_by_name = true)
@@ -188,6 +188,18 @@ class MarkerFiles:
             if newest.get((leg, key), (-1, {}))[0] < age:
                 newest[leg, key] = age, row
         return [row for _age, row in newest.values()]
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        """Of a session that stays open and knows the footers it has read: files are never changed."""
+        import duckdb
+
+        with self._lock:
+            if self._session is None or self._session[0] != os.getpid():
+                con = duckdb.connect(config={"memory_limit": "256MB"})
+                con.execute("SET parquet_metadata_cache = true")
+                self.attach(con)
+                self._session = os.getpid(), con
+            return self._session[1].cursor()
 
     def sweep(self, leg: str, *, keep: set[str], before: datetime) -> int:
         """Delete files of a leg written before a moment unless ``keep`` names it or a folder above it."""

@@ -22,8 +22,8 @@ from commerce_sync.ledger.tables import REJECT
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RejectStatus = Literal["rejected", "parked", "quarantined", "dismissed"]
-REJECT_STATUSES = ("rejected", "parked", "quarantined", "dismissed")
+RejectStatus = Literal["rejected", "parked", "quarantined", "dismissed", "undone"]
+REJECT_STATUSES = ("rejected", "parked", "quarantined", "dismissed", "undone")
 CHUNK = 5_000
 JOINED = ("key", "status", "fingerprint", "attempts", "next_attempt")
 GIVEN = (

@@ -80,9 +80,10 @@ def read(connection: Connection, leg: str, *, lock: bool = False) -> LegState:
     """The state of a leg, version 0 before it first settled. ``lock`` holds it until the transaction ends."""
     query = sa.select(LEG).where(LEG.c.leg == leg)
     row = connection.execute(query.with_for_update() if lock else query).mappings().one_or_none()
-    if row is None:
-        return LegState(leg=leg)
-    values = dict(row)
+    return LegState(leg=leg) if row is None else _state(dict(row))
+
+
+def _state(values: dict[str, Any]) -> LegState:
     files = values.pop("markers")
     values["retired"] = tuple((name, since) for name, since in values["retired"])
     return LegState(base=_files(files["base"]), deltas=_files(files["deltas"]), **values)
@@ -100,7 +101,7 @@ def locked(connection: Connection, leg: str) -> LegState:
 
 def legs(connection: Connection) -> list[LegState]:
     """The states of all legs that ever settled, by name."""
-    return [read(connection, name) for name in connection.scalars(sa.select(LEG.c.leg).order_by(LEG.c.leg))]
+    return [_state(dict(row)) for row in connection.execute(sa.select(LEG).order_by(LEG.c.leg)).mappings()]
 
 
 def write(connection: Connection, state: LegState, *, previous: LegState) -> bool:

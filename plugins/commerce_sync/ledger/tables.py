@@ -123,6 +123,7 @@ REJECT = sa.Table(
     sa.Column("first_run", sa.Text, nullable=False),
     sa.Column("last_run", sa.Text, nullable=False),
     sa.Column("updated", Utc, nullable=False),
+    sa.Index(None, "status", "reason_class", "code", "leg", "updated"),
 )
 
 JOB = sa.Table(
@@ -219,6 +220,8 @@ CONFLICT = sa.Table(
     sa.Column("seen", sa.BigInteger, nullable=False),
     sa.Column("first_at", Utc, nullable=False),
     sa.Column("last_at", Utc, nullable=False),
+    sa.Column("closed_by", sa.Text),
+    sa.Column("closed_at", Utc),
     sqlite_autoincrement=True,
 )
 UNSETTLED = sa.text("status != 'resolved'")
@@ -306,4 +309,25 @@ ALERT = sa.Table(
     sa.Column("ended_at", Utc),
     sa.Index(None, "kind", "ended_at"),
     sa.Index(None, "first_at"),
+)
+
+# What is left of a forgotten record: one row per name it had, unreadable without the salt of this installation.
+# ``subject`` holds the names of one record together; ``erased_at`` is null until every store was gone through.
+TOMBSTONE = sa.Table(
+    "ledger_tombstone",
+    metadata,
+    sa.Column("mark", sa.Text, primary_key=True),
+    sa.Column("scope", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("at", Utc, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("erased_at", Utc),
+    sa.Index(None, "subject"),
+)
+
+SALT = sa.Table(
+    "ledger_salt",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("salt", sa.Text, nullable=False),
 )

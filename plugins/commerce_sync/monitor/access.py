@@ -21,9 +21,11 @@ from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import GetUserDep, requires_access_view
 from fastapi import Depends, HTTPException, Request
 
-from commerce_sync.monitor import catalogue
+from commerce_sync.monitor import catalogue, references
 
 COOKIE = "commerce_sync_session"
+KEYS = ("key", "query-key")
+"""Values of addresses and forms that are keys of records."""
 FORM_BYTES = 4_000_000
 """Some 20,000 ticked rows."""
 MAY_SEE = requires_access_view(AccessView.JOBS)
@@ -56,15 +58,18 @@ class Visit:
     def token(self) -> str:
         """What a form of this session has to bring along."""
         text = f"{self.session} {self.user.get_id()}"
-        return hmac.new(_secret(), text.encode(), hashlib.sha256).hexdigest()
+        return hmac.new(secret("forms"), text.encode(), hashlib.sha256).hexdigest()
 
     def asked(self, name: str, default: str = "") -> str:
-        """A value of the query, without blanks around it."""
-        return (self.request.query_params.get(name) or default).strip()
+        """A value of the query, without blanks around it; a key that stands there as a reference is the key."""
+        return self._meant(name, (self.request.query_params.get(name) or default).strip())
 
     def given(self, name: str) -> str:
-        """A value of the form, without blanks around it."""
-        return next(iter(self.form.get(name, ())), "").strip()
+        """A value of the form, like ``asked``."""
+        return self._meant(name, next(iter(self.form.get(name, ())), "").strip())
+
+    def _meant(self, name: str, text: str) -> str:
+        return references.key_of(text) if name in KEYS else text
 
     def may_change(self, legs: Iterable[str]) -> bool:
         """Whether the user may trigger runs of the flows of all these legs."""
@@ -96,13 +101,13 @@ def _team(dag_id: str | None) -> str | None:
     return DagModel.get_team_name(dag_id) if dag_id else None
 
 
-@lru_cache(maxsize=1)
-def _secret() -> bytes:
-    """The same in all processes of the API server; without one configured, good for this process."""
+@lru_cache(maxsize=8)
+def secret(purpose: str) -> bytes:
+    """32 bytes, the same in all processes of the API server; without a secret configured, good for this process."""
     from airflow.configuration import conf
 
     configured = conf.get("api", "secret_key", fallback="") or conf.get("api_auth", "jwt_secret", fallback="")
-    return hashlib.sha256(f"commerce-sync forms {configured or secrets.token_hex()}".encode()).digest()
+    return hashlib.sha256(f"commerce-sync {purpose} {configured or secrets.token_hex()}".encode()).digest()
 
 
 def visited(request: Request, user: GetUserDep, _may: Annotated[None, Depends(MAY_SEE)]) -> Visit:

@@ -18,12 +18,16 @@ from commerce_sync.monitor import (
     decisions,
     errors,
     explaining,
+    forgetting,
     gates,
+    limits,
     messages,
     page,
+    plans,
     receipts,
     runs,
     streams,
+    undoing,
 )
 from commerce_sync.monitor.access import MAY_SEE, Reader, Visit
 
@@ -32,6 +36,8 @@ READ: tuple[tuple[str, Any], ...] = (
     ("/", streams.streams),
     ("/runs", runs.runs),
     ("/runs/{leg}/{run}", runs.run),
+    ("/plans", plans.plans),
+    ("/plans/{leg}/{run}", plans.plan),
     ("/messages", messages.messages),
     ("/messages/{leg}/{run}", messages.message),
     ("/errors", errors.errors),
@@ -41,7 +47,9 @@ READ: tuple[tuple[str, Any], ...] = (
     ("/gates", gates.gates),
     ("/gates/{leg}/{run}", gates.gate),
     ("/receipts", receipts.receipts),
+    ("/limits", limits.limits),
     ("/explain", explaining.explain),
+    ("/explain/forget", forgetting.ask),
 )
 CHANGE: tuple[tuple[str, Any], ...] = (
     ("/errors/retry", errors.retry),
@@ -49,6 +57,8 @@ CHANGE: tuple[tuple[str, Any], ...] = (
     ("/errors/{leg}/edit", errors.edit),
     ("/conflicts/resolve", decisions.resolve),
     ("/holds/answer", decisions.answer),
+    ("/explain/forget", forgetting.forget),
+    ("/runs/{leg}/{run}/undo", undoing.start),
 )
 
 

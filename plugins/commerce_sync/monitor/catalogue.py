@@ -6,6 +6,7 @@ group of its flow. A mapping file is read for names only and not validated: the 
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -36,7 +37,8 @@ class Moves:
     """What one leg moves, by its mapping file.
 
     personal: target fields with personal values.   shared: personal values both sides may edit, by their shared name.
-    fields: target fields in the order of the file.   hides_key: whether the key itself is a personal value.
+    fields: target fields in the order of the file.   hides_key: whether the key is a personal value, or made from one.
+    hides_target: whether the target knows its records by a personal value.
     """
 
     leg: str
@@ -48,6 +50,7 @@ class Moves:
     personal: frozenset[str] = frozenset()
     shared: frozenset[str] = frozenset()
     hides_key: bool = False
+    hides_target: bool = False
 
     @property
     def arrow(self) -> str:
@@ -151,8 +154,15 @@ def _named(content: Any) -> Moves:
         fields=tuple(fields),
         personal=frozenset(personal),
         shared=frozenset(value["shared"]["name"] for value in personal.values() if "shared" in value),
-        hides_key=any(str(value.get("value", "")).strip() in (key, f"lower({key})") for value in personal.values()),
+        hides_key=any(_is_in(str(value.get("value", "")), key) for value in personal.values()),
+        hides_target=to.get("external_id") in personal,
     )
+
+
+def _is_in(value: str, key: str) -> bool:
+    """Whether a key is made from a personal value: a column as it stands, or in lower case."""
+    column = re.fullmatch(r"\s*(?:lower\()?\s*([A-Za-z_][\w.]*)\s*\)?\s*", value)
+    return value.strip() == key or (column is not None and column[1] in re.findall(r"[A-Za-z_][\w.]*", key))
 
 
 def _known_flows() -> tuple[dict[str, Flow], str]:

@@ -60,7 +60,7 @@ def resolve(visit: Writer) -> RedirectResponse:
     if status is None or not chosen:
         raise HTTPException(400, "No conflict was chosen, nothing was changed. Tick at least one row.")
     _demand_for_conflicts(visit, chosen)
-    rows = book.ledger().resolve_conflicts(sorted(chosen), status=status)
+    rows = book.ledger().resolve_conflicts(sorted(chosen), status=status, by=visit.name)
     query = {name: visit.given(f"query-{name}") for name in ("pair", "status", "key")}
     return page.back(visit, "conflicts", done=visit.given("as"), rows=rows, **query)
 

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from commerce_sync import error_desk
 from commerce_sync.ledger.browsing import UNSETTLED, Group
 from commerce_sync.ledger.rejects import REJECT_STATUSES, Reject
-from commerce_sync.monitor import book, catalogue, explaining, page
+from commerce_sync.monitor import book, catalogue, explaining, page, references
 from commerce_sync.monitor.access import Reader, Visit, Writer
 from commerce_sync.monitor.masking import masked_key, masked_payload
 
@@ -89,17 +89,17 @@ def _total(groups: Sequence[Group], query: Mapping[str, str]) -> int | None:
 
 
 def _mark(row: Reject) -> str:
-    return f"{row.leg} {row.key}"
+    return f"{row.leg} {references.linked(row.key, catalogue.read().moves.get(row.leg))}"
 
 
 def _after(text: str) -> tuple[str, str] | None:
     leg, blank, key = text.partition(" ")
-    return (leg, key) if blank else None
+    return (leg, references.key_of(key)) if blank else None
 
 
 def pick(leg: str, key: str) -> str:
     """What a ticked row sends: leg and key as a query, so that neither can be taken for the other."""
-    return urlencode({"leg": leg, "key": key})
+    return urlencode({"leg": leg, "key": references.linked(key, catalogue.read().moves.get(leg))})
 
 
 def picked(visit: Visit) -> dict[str, list[str]]:
@@ -108,7 +108,7 @@ def picked(visit: Visit) -> dict[str, list[str]]:
     for item in visit.form.get("row", ()):
         values = dict(parse_qsl(item, keep_blank_values=True))
         if "leg" in values and "key" in values:
-            found[values["leg"]].append(values["key"])
+            found[values["leg"]].append(references.key_of(values["key"]))
     if not found:
         raise HTTPException(400, "No row was chosen, nothing was changed. Tick at least one row.")
     return dict(found)

@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi.responses import HTMLResponse
 
+from commerce_sync import disguise, places
 from commerce_sync import explain as explaining
-from commerce_sync import places
 from commerce_sync.explain import Event, Place
 from commerce_sync.leg import Site
 from commerce_sync.monitor import book, catalogue, page
@@ -38,6 +38,7 @@ def explain(visit: Reader) -> HTMLResponse:
         visit, "explain", tab="explain", title="Explain", key=key, leg=leg, known=known, found=found, mark=_mark,
         legs=known.order(book.browser().legs()), places=_places(found, known), hidden=masked_key, most=MOST_EVENTS,
         events=found.events[::-1][:MOST_EVENTS] if found else (), names=_names(found, known), last=heard.last,
+        may_forget=found is not None and found.known and visit.may_change(()),
     )  # fmt: skip
 
 
@@ -62,7 +63,7 @@ def _names(found: explaining.Explained | None, known: Catalogue) -> list[str]:
     if found is None:
         return []
     hidden = {item.key for item in found.places if _hides(item.leg, known)}
-    return [f"{name[:1]}***" if name in hidden else name for name in found.names[1:]]
+    return [f"{name[:1]}***" if name in hidden else disguise.shown(name) for name in found.names[1:]]
 
 
 def _hides(leg: str, known: Catalogue) -> bool:

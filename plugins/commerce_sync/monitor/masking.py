@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from commerce_sync import disguise
 from commerce_sync.monitor.catalogue import Moves
 
 MASK = "***"
@@ -25,7 +26,12 @@ def masked_payload(payload: Mapping[str, Any] | None, moves: Moves | None) -> di
 
 def masked_key(key: str, moves: Moves | None) -> str:
     """The key as it may be shown: where it is itself a personal value, only its first letter."""
-    return f"{key[:1]}{MASK}" if moves is not None and moves.hides_key else key
+    return f"{key[:1]}{MASK}" if moves is not None and moves.hides_key else disguise.shown(key)
+
+
+def masked_target(target_id: str | None, moves: Moves | None) -> str:
+    """The id at the target as it may be shown; empty when there is none."""
+    return f"{target_id[:1]}{MASK}" if target_id and moves and moves.hides_target else disguise.shown(target_id or "")
 
 
 def masked_value(value: str | None, *, name: str, legs: Iterable[Moves]) -> str | None:

@@ -18,8 +18,9 @@ from fastapi import HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from commerce_sync.gate_page import TEMPLATES
-from commerce_sync.monitor import catalogue
+from commerce_sync.monitor import catalogue, references
 from commerce_sync.monitor.access import COOKIE, Visit
+from commerce_sync.monitor.masking import masked_target
 
 Answer = TypeVar("Answer", bound=Response)
 FOLDER = TEMPLATES / "monitor"
@@ -28,12 +29,14 @@ STATIC = {"monitor.css": "text/css", "monitor.js": "text/javascript", "icon.svg"
 TABS = (
     ("streams", "", "Streams"),
     ("runs", "runs", "Runs"),
+    ("plans", "plans", "Plans"),
     ("messages", "messages", "Messages"),
     ("errors", "errors", "Errors"),
     ("conflicts", "conflicts", "Conflicts"),
     ("holds", "holds", "Holds"),
     ("gates", "gates", "Gates"),
     ("receipts", "receipts", "Receipts"),
+    ("limits", "limits", "Limits"),
     ("explain", "explain", "Explain"),
 )
 """Page, its address, its name in the navigation."""
@@ -69,14 +72,19 @@ DONE = {
     "ignored": "dismissed; met again, they are only counted",
     "approved": "approved; the next run sends them",
     "refused": "refused; nothing of them is sent",
+    "forgotten": "erased or masked; the record is forgotten, and does not come back",
+    "forgotten_later": "erased or masked; runs are at work, what they hold of it goes when they have ended",
+    "undoing": "The undo was asked for; it stands among the runs of the leg in a moment",
 }
 """What the page says after a change. A closed list: a link cannot make it say anything else."""
 
 
-def back(visit: Visit, path: str, *, done: str, rows: int, **query: str) -> RedirectResponse:
+def back(visit: Visit, path: str, *, done: str, rows: int | None = None, **query: str) -> RedirectResponse:
     """After a change: to the page it was made on, which then says what was done."""
-    kept = {name: value for name, value in query.items() if value}
-    return RedirectResponse(f"{visit.root}/{path}?{urlencode(kept | {'done': done, 'rows': str(rows)})}", 303)
+    kept = {name: references.linked(value, None) if name == "key" else value for name, value in query.items() if value}
+    kept |= {"done": done}
+    kept |= {} if rows is None else {"rows": str(rows)}
+    return RedirectResponse(f"{visit.root}/{path}?{urlencode(kept)}", 303)
 
 
 def guarded(answer: Answer, *, policy: str = STRICT) -> Answer:
@@ -112,19 +120,30 @@ def _environment() -> jinja2.Environment:
         "count": count, "utc": utc, "ago": ago, "span": span, "part": part, "system": catalogue.system,
         "urlpart": partial(quote, safe=""), "json": partial(json.dumps, ensure_ascii=False, default=str),
     }  # fmt: skip
-    environment.globals |= {"address": address}
+    environment.globals |= {"address": address, "linked": references.linked, "target": masked_target}
     return environment
 
 
 def address(root: str, path: str, **query: Any) -> str:
     """A link below the pages; empty values are left out of the query."""
-    kept = {name: str(value) for name, value in query.items() if value not in (None, "")}
+    kept = {name: _addressed(name, str(value)) for name, value in query.items() if value not in (None, "")}
     return f"{root}/{path}" + (f"?{urlencode(kept)}" if kept else "")
+
+
+def _addressed(name: str, value: str) -> str:
+    """An e-mail address is no part of an address; what ``linked`` made of a key stays as it is."""
+    is_key = name == "key" and not value.startswith(references.SIGN)
+    return references.linked(value, None) if is_key else value
 
 
 def part(text: str) -> str:
     """A text as one part of a path. ``/`` is written ``~``: servers do not agree on what %2F means."""
     return quote(text.replace("/", "~"), safe="~")
+
+
+def quoted(text: str) -> str:
+    """A run's name as one part of a path."""
+    return quote(text, safe="")
 
 
 def leg_of(text: str) -> str:

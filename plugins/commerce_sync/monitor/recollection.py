@@ -14,8 +14,8 @@ from commerce_sync.ledger import Hold, Job, Ledger, LegState, Run, RunJobs
 from commerce_sync.ledger.browsing import Browser
 from commerce_sync.leg import Site
 
-MOST_MESSAGES = 100
-"""Of each name of the record, the newest."""
+MOST_MESSAGES = 150
+"""The newest of the record, whatever it is called."""
 
 
 class Heard:

@@ -12,7 +12,7 @@ from commerce_sync.batches import safe_name
 from commerce_sync.gate_page import PAGE
 from commerce_sync.ledger import Run
 from commerce_sync.ledger.runs import KINDS, STATUSES
-from commerce_sync.monitor import book, catalogue, page, streams
+from commerce_sync.monitor import book, catalogue, page, streams, undoing
 from commerce_sync.monitor.access import Reader
 
 ROWS = 50
@@ -59,6 +59,7 @@ def run(visit: Reader, leg: str, run: str) -> HTMLResponse:
     return page.show(
         visit, "run", tab="runs", title=f"Run of {leg}", run=found, jobs=jobs, known=catalogue.read(),
         has_gate=(places.pages() / safe_name(leg) / safe_name(run) / PAGE).is_file(), parts=_parts(found),
+        undo=undoing.standing(found), may_undo=visit.may_change([leg]),
     )  # fmt: skip
 
 

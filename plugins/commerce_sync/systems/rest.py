@@ -27,6 +27,8 @@ from tenacity import (
 )
 from yarl import URL
 
+from commerce_sync import budget_meter
+from commerce_sync.budget_meter import Meter
 from commerce_sync.errors import ConfigurationError, RetryableError, SyncError
 from commerce_sync.systems.answers import (
     NOT_PROCESSED,
@@ -79,7 +81,8 @@ class RestSession:
     """HTTP calls to one system. Use as ``async with``; safe for concurrent tasks of one event loop.
 
     auth: gives headers, renews them once after a 401.   tries: attempts per call for 429, 5xx, lost
-    connections.   max_per_second: starts of calls.   on_call: told every attempt.   classify: maps a status
+    connections.   max_per_second: starts of calls by this session; the budget of ``name``, if it has one, holds for
+    all processes together.   on_call: told every attempt.   classify: maps a status
     and body outside ``ok`` to an error, None for the usual reading.   ca_file: PEM bundle to trust instead of
     the system's.   connections: open at once.
     sleep, clock: injected by tests.   ``calls`` counts attempts by "METHOD route".
@@ -157,7 +160,7 @@ class RestSession:
         attempt.   repeatable: whether to send again after a failure that may have had its effect; default: by
         method.   to_file: stream the body there (it appears when complete).   route: label for counters;
         default the path.
-        Raises RetryableError, UnknownOutcomeError, ConfigurationError or what ``classify`` gives.
+        Raises RetryableError, UnknownOutcomeError, ConfigurationError, QuotaError or what ``classify`` gives.
         """
         url = self._url(path_or_url, params)
         sent = dict(headers or {})
@@ -229,6 +232,7 @@ class RestSession:
     async def _attempt(self, request: _Request, granted: dict[str, str]) -> Response:
         assert self._session is not None, "use RestSession as 'async with'"
         await self._wait_turn()
+        meter = await self._admitted()
         headers: Mapping[str, str] = {}
         started, status = self._clock(), 0
         data = request.data() if callable(request.data) else request.data
@@ -246,6 +250,8 @@ class RestSession:
             raise self._no_answer(request, error) from error
         finally:
             self._count(request, status, headers, self._clock() - started)
+            if meter:
+                meter.heard(headers)
 
     async def _wait_turn(self) -> None:
         if not self._gap_s:
@@ -255,6 +261,18 @@ class RestSession:
         self._next_start = start + self._gap_s
         if start > now:
             await self._sleep(start - now)
+
+    async def _admitted(self) -> Meter | None:
+        """The meter of this connection, once its budget has room for the call. Raises QuotaError when it has none."""
+        meter = budget_meter.current(self.name)
+        while meter:
+            pause = meter.take()
+            if pause is not None:
+                if pause > 0:
+                    await self._sleep(pause)
+                break
+            await asyncio.to_thread(meter.refill)
+        return meter
 
     def _count(self, request: _Request, status: int, headers: Mapping[str, str], seconds: float) -> None:
         self.calls[f"{request.method} {request.route}"] += 1

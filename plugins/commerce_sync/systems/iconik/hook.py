@@ -21,11 +21,13 @@ from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import ConfigurationError, SyncError
 from commerce_sync.mapping import Field, Source, Target
 from commerce_sync.systems.addresses import base_url
-from commerce_sync.systems.iconik import catalogue, download, extract, loader, media, metadata, present, services
+from commerce_sync.systems.iconik import catalogue, download, extract, loader, media, metadata, present, seen, services
 from commerce_sync.systems.iconik.client import IconikClient, Row, credentials
 from commerce_sync.systems.iconik.reasons import classify
 from commerce_sync.systems.iconik.sources import Reading
+from commerce_sync.systems.iconik.targets import WriteOptions
 from commerce_sync.systems.jobs import Loaded
+from commerce_sync.systems.metadata import Objects
 from commerce_sync.systems.rest import Call, RestSession
 
 if TYPE_CHECKING:
@@ -151,6 +153,32 @@ class IconikHook(HttpHook):
             except ConfigurationError as error:
                 return [str(error)]
             return await present.problems(client, target, fields, view)
+
+        return self._run(work)
+
+    def gone(self, target: Target, fields: tuple[Field, ...]) -> list[str]:
+        """Which metadata fields of a mapping the view does not have (any more), one sentence each."""
+        if not present.writes_metadata(target, fields):
+            return []
+
+        async def work(client: IconikClient) -> list[str]:
+            view = await loader.view_of(client, target, fields, view=self.view)
+            return present.gone(target, fields, view)
+
+        return self._run(work)
+
+    def objects_of(self, part: Source | Target, fields: Sequence[Field] = ()) -> dict[str, str]:
+        """The metadata view a target writes through; see ``systems.metadata``."""
+        if isinstance(part, Source) or not present.writes_metadata(part, fields):
+            return {}
+        named = WriteOptions.of(part).view or self.view
+        return {f"view {named}": named} if named else {}
+
+    def document(self, name: str) -> Objects:
+        """The fields of a metadata view."""
+
+        async def work(client: IconikClient) -> Objects:
+            return {f"view {name}": seen.seen(await metadata.view(client, name))}
 
         return self._run(work)
 

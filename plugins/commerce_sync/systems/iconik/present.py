@@ -101,6 +101,12 @@ def _view_problems(field: str, name: str, view: View | None) -> list[str]:
     return []
 
 
+def gone(target: Target, fields: Sequence[Field], view: View | None) -> list[str]:
+    """One sentence per mapped metadata field that the view does not have, or that nobody may write."""
+    named = metadata_names(target, fields)
+    return [text for field, name in named.items() for text in _view_problems(field, name, view)]
+
+
 async def problems(client: IconikClient, target: Target, fields: Sequence[Field], view: View | None) -> list[str]:
     """What iconik would refuse of a mapping, one sentence each; empty when all is well."""
     found = mapping_problems(target, fields, view)

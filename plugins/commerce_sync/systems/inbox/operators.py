@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
+from commerce_sync.systems.later import or_later
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -33,6 +35,7 @@ class PollFeed(BaseOperator):
         """Poll once."""
         from commerce_sync.systems.inbox.polling import poll
 
-        added = asdict(poll(self.feed))
+        with or_later(context, log=self.log):
+            added = asdict(poll(self.feed))
         self.log.info("feed %s polled: %s", self.feed, added)
         return added

@@ -8,8 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from commerce_sync import places
-from commerce_sync.ledger import Added, FeedState, Ledger
+from commerce_sync import budget_meter, places
+from commerce_sync.budget import DEFAULT_PRIORITY
+from commerce_sync.ledger import Added, FeedState, Ledger, feed_leg
 from commerce_sync.systems.inbox import feeds, files, pages
 from commerce_sync.systems.inbox.feeds import FeedFile
 from commerce_sync.systems.inbox.taking import take
@@ -22,7 +23,8 @@ def poll(
 
     feed: the name of a file in the feeds folder, or a feed.   on_call: told every HTTP call, for budgets.
     Every piece is written with the cursor it leads to, so a poll may die anywhere and be started again.
-    Raises RetryableError when the source does not answer or another poll is at it, ConfigurationError for the file.
+    Raises RetryableError when the source does not answer or another poll is at it, QuotaError when its connection's
+    budget has no room, ConfigurationError for the file.
     """
     chosen = feeds.find(feed) if isinstance(feed, str) else feed
     work = _Poll(ledger or places.open_ledger(), chosen)
@@ -49,9 +51,11 @@ class _Poll:
             self._take(piece.lines, where=piece.where, cursor=piece.cursor, message=piece.message)
 
     async def read_pages(self, on_call: Callable[[Any], None] | None) -> None:
-        async with pages.session(self._feed, on_call=on_call) as session:
-            async for page in pages.pages(session, self._feed, self._seen.cursor):
-                self._take(page.events, where=page.where, cursor=page.cursor, message=None)
+        leg = feed_leg(self._feed.feed)
+        with budget_meter.metered(self._ledger, places.budgets(), leg=leg, priority=DEFAULT_PRIORITY):
+            async with pages.session(self._feed, on_call=on_call) as session:
+                async for page in pages.pages(session, self._feed, self._seen.cursor):
+                    self._take(page.events, where=page.where, cursor=page.cursor, message=None)
 
     def _take(self, lines: list[bytes], *, where: str, cursor: dict[str, Any], message: str | None) -> None:
         self.added += take(

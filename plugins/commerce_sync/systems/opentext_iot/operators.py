@@ -15,9 +15,11 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 from airflow.sdk.exceptions import DownstreamTasksSkipped
 
-from commerce_sync import places
+from commerce_sync import budget_meter, places
 from commerce_sync.batches import Batches
+from commerce_sync.ledger import feed_leg
 from commerce_sync.mapping import Source
+from commerce_sync.systems.later import or_later
 from commerce_sync.systems.opentext_iot.hook import OpenTextIotHook
 from commerce_sync.systems.opentext_iot.polling import FEED, Pace
 
@@ -74,7 +76,9 @@ class PollIotEvents(BaseOperator):
         )  # fmt: skip
         try:
             hook = OpenTextIotHook(self.conn_id, on_call=calls.append)
-            polled = hook.poll(ledger, feed=self.feed, pace=pace, run=str(context["run_id"]))
+            budget = budget_meter.metered(ledger, places.budgets(), leg=feed_leg(self.feed), priority="high")
+            with or_later(context, log=self.log), budget:
+                polled = hook.poll(ledger, feed=self.feed, pace=pace, run=str(context["run_id"]))
         finally:
             ledger.spend("opentext_iot", len(calls))
         self.log.info("%s: %s", self.task_id, polled.brief())

@@ -6,9 +6,12 @@ Source: Bulk API 2.0 and Bulk API Developer Guide, chapters "Bulk API 2.0 Ingest
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Any
 
+from commerce_sync import budget_meter
+from commerce_sync.budget import BATCHES, BYTES, JOBS
 from commerce_sync.errors import ConfigurationError, RetryableError, SyncError
 from commerce_sync.systems.answers import UnknownOutcomeError
 from commerce_sync.systems.rest import file_body
@@ -19,6 +22,7 @@ TERMINAL = frozenset({"JobComplete", "Failed", "Aborted"})
 TRANSFER_TIMEOUT_S = 900.0
 """A job's file may be 100 MB; a slow line needs minutes for it."""
 QUERY_PAGE_ROWS = 50_000
+BATCH_ROWS = 10_000
 
 
 class Ingest:
@@ -27,6 +31,16 @@ class Ingest:
     def __init__(self, client: SalesforceClient) -> None:
         self._client = client
         self._route = f"{client.root}/jobs/ingest/{{id}}"
+
+    def draw(self, *, rows: int, size_bytes: int) -> None:
+        """Take a job, its batches of 10,000 rows and its bytes from the budget. Raises QuotaError without room.
+
+        Source: Bulk API 2.0 and Bulk API Developer Guide, Limits: a job counts as many batches of the 24 hours.
+        """
+        if meter := budget_meter.current(self._client.rest.name):
+            meter.spend(JOBS, 1)
+            meter.spend(BATCHES, math.ceil(rows / BATCH_ROWS))
+            meter.spend(BYTES, size_bytes)
 
     async def create(self, object_name: str, operation: str, *, external_id: str | None = None, **extra: Any) -> str:
         """Make an empty job and return its id. Repeatable: an empty job that nobody uploads to does nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from commerce_sync.mapping import Field, Target
@@ -28,6 +29,25 @@ async def problems(client: SalesforceClient, target: Target, fields: tuple[Field
                     f"{', '.join(name for name, spec in parent.items() if spec['idLookup'])}"
                 )
     return found
+
+
+async def gone(client: SalesforceClient, target: Target, fields: tuple[Field, ...]) -> list[str]:
+    """One sentence per field the mapping names and the user cannot see (any more); each object is described once."""
+    lookups = {field.lookup.object for field in fields if field.lookup}
+    known = {name: _by_name(await client.describe(name)) for name in sorted({target.object, *lookups})}
+    named = [(target.object, target.external_id)]
+    named += [(target.object, Column(field).id_name if field.lookup else field.name) for field in fields]
+    named += [(field.lookup.object, field.lookup.external_id) for field in fields if field.lookup]
+    return [
+        f"{kind} has no field {name!r} this user may see{_nearest(name, known[kind])}"
+        for kind, name in dict.fromkeys(named)
+        if name not in known[kind]
+    ]
+
+
+def _nearest(name: str, held: dict[str, dict[str, Any]]) -> str:
+    near = difflib.get_close_matches(name, held, n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _key_problems(target: Target, held: dict[str, dict[str, Any]]) -> list[str]:

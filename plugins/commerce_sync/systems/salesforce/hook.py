@@ -19,12 +19,16 @@ from commerce_sync.errors import ConfigurationError, SyncError
 from commerce_sync.mapping import Field, Source, Target
 from commerce_sync.systems.addresses import base_url
 from commerce_sync.systems.answers import Call
+from commerce_sync.systems.foreseen import Foreseen
 from commerce_sync.systems.jobs import Jobs, Loaded, Waiting
+from commerce_sync.systems.metadata import Objects
+from commerce_sync.systems.salesforce import seen
 from commerce_sync.systems.salesforce.auth import client_credentials, jwt_bearer
 from commerce_sync.systems.salesforce.bulk import Ingest
 from commerce_sync.systems.salesforce.client import SalesforceClient
-from commerce_sync.systems.salesforce.describe import problems
+from commerce_sync.systems.salesforce.describe import gone, problems
 from commerce_sync.systems.salesforce.loader import Load, Unfinished
+from commerce_sync.systems.salesforce.predict import predict
 from commerce_sync.systems.salesforce.present import current
 from commerce_sync.systems.salesforce.queries import query_to_file
 from commerce_sync.systems.salesforce.reading import Extracted, extract
@@ -33,6 +37,7 @@ from commerce_sync.systems.salesforce.source_check import problems_of_source
 from commerce_sync.systems.tokens import Auth
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
     from airflow.sdk import Connection
 
@@ -118,6 +123,20 @@ class SalesforceHook(HttpHook):
             return True, asyncio.run(ask())
         except (SyncError, ValueError) as error:
             return False, str(error)
+
+    def allowances(self) -> dict[str, tuple[int, int]]:
+        """What the org allows in 24 hours: ``calls`` and ``batches`` -> (how many there are, how many are used).
+
+        Source: REST API Developer Guide, Limits; needs the permission *View Setup and Configuration*.
+        """
+
+        async def ask() -> dict[str, Any]:
+            async with self.client() as client:
+                return await client.limits()
+
+        said = asyncio.run(ask())
+        named = {"calls": said.get("DailyApiRequests"), "batches": said.get("DailyBulkApiBatches")}
+        return {name: (one["Max"], one["Max"] - one["Remaining"]) for name, one in named.items() if one}
 
     def extract(
         self, source: Source, *, since: datetime | None, until: datetime | None, complete: bool, into: BatchWriter
@@ -232,6 +251,23 @@ class SalesforceHook(HttpHook):
 
         return asyncio.run(read())
 
+    def gone(self, target: Target, fields: tuple[Field, ...]) -> list[str]:
+        """Which fields of a mapping the org does not have, or not for this user, one sentence each."""
+
+        async def read() -> list[str]:
+            async with self.client() as client:
+                return await gone(client, target, fields)
+
+        return asyncio.run(read())
+
+    def objects_of(self, part: Source | Target, fields: Sequence[Field] = ()) -> dict[str, str]:
+        """Objects a mapping names -> the document that describes them; see ``systems.metadata``."""
+        return seen.objects_of(part, fields)
+
+    def document(self, name: str) -> Objects:
+        """An object's fields as the connection's user sees them."""
+        return {name: seen.seen(self.describe(name))}
+
     def problems_of_source(self, source: Source) -> list[str]:
         """What of a source the org would not let be read, one sentence each; empty when all is well."""
 
@@ -253,6 +289,18 @@ class SalesforceHook(HttpHook):
         async def read() -> pa.Table:
             async with self.client() as client:
                 return await current(client, target, fields, keys, types=types)
+
+        return asyncio.run(read())
+
+    def predict(
+        self, target: Target, fields: tuple[Field, ...], con: duckdb.DuckDBPyConnection, *, rows: str,
+        types: Mapping[str, str],
+    ) -> Foreseen:  # fmt: skip
+        """What the org would refuse of a plan's rows; see ``predict.predict``."""
+
+        async def read() -> Foreseen:
+            async with self.client() as client:
+                return await predict(client, target, fields, con, rows=rows, types=types)
 
         return asyncio.run(read())
 

@@ -73,7 +73,7 @@ class Launcher:
         if job.remote_id:
             await self.abandon(job)
         self.prepare(name, round_, piece)
-        return await self._send(job, round_.operation)
+        return await self._send(job, round_.operation, rows=piece.rows)
 
     async def _write(self, name: str, round_: Round, piece: Piece) -> Path:
         path = self._stage.folder / f"{name}.csv"
@@ -81,9 +81,10 @@ class Launcher:
         await in_thread(self._stage.write_csv, path, round_.operation, where=round_.where, **bounds)
         return path
 
-    async def _send(self, job: Job, operation: Operation) -> Job:
+    async def _send(self, job: Job, operation: Operation, *, rows: int) -> Job:
         path = await self._files[job.name]
         try:
+            await in_thread(self._ingest.draw, rows=rows, size_bytes=path.stat().st_size)
             for left in reversed(range(UPLOAD_TRIES)):
                 job = await self._create(job, operation)
                 try:

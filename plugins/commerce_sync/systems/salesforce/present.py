@@ -68,10 +68,10 @@ def _path(field: Field) -> str:
 
 async def _by_key(client: SalesforceClient, target: Target, shape: Shape, keys: list[str]) -> list[Record]:
     columns = tuple(dict.fromkeys([*shape.fields(), target.external_id]))
-    return await _where_in(client, target.object, columns, target.external_id, keys)
+    return await where_in(client, target.object, columns, target.external_id, keys)
 
 
-async def _where_in(
+async def where_in(
     client: SalesforceClient, object_name: str, columns: tuple[str, ...], name: str, values: Iterable[str]
 ) -> list[Record]:
     slots, pages = asyncio.Semaphore(AT_ONCE), Pages(client)
@@ -115,7 +115,7 @@ async def _folding(client: SalesforceClient, target: Target) -> Any:
 async def _resolve(client: SalesforceClient, lookup: Lookup, records: list[Record], *, name: str) -> None:
     """Put the parent's external id where its record id is; null for a parent of another object."""
     ids = {str(record[name]) for record in records if record[name] is not None}
-    parents = await _where_in(client, lookup.object, ("Id", lookup.external_id), "Id", sorted(ids)) if ids else []
+    parents = await where_in(client, lookup.object, ("Id", lookup.external_id), "Id", sorted(ids)) if ids else []
     known = {parent["Id"]: parent[lookup.external_id] for parent in parents}
     # The same record may be there under two spellings of its key.
     for record in {record["Id"]: record for record in records}.values():

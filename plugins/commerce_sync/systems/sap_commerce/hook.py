@@ -26,14 +26,18 @@ from airflow.providers.http.hooks.http import HttpHook
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import ConfigurationError, SyncError
 from commerce_sync.mapping import Field, Source, Target
+from commerce_sync.systems.foreseen import Foreseen
 from commerce_sync.systems.jobs import Loaded
+from commerce_sync.systems.metadata import Objects
 from commerce_sync.systems.rest import Auth, Basic, Call, ClientCredentials, RestSession
 from commerce_sync.systems.sap_commerce import (
     carts,
     loader,
     media_store,
     members,
+    predict,
     present,
+    seen,
     target_check,
     together,
     windows,
@@ -53,6 +57,7 @@ from commerce_sync.systems.sap_commerce.protocol import literal, moment
 from commerce_sync.systems.sap_commerce.reading import ReadOptions, Report
 
 if TYPE_CHECKING:
+    import duckdb
     import pyarrow as pa
     from airflow.sdk import Connection
 
@@ -177,6 +182,51 @@ class SapCommerceHook(HttpHook):
             options = loader.LoadOptions.of(plain(target))
             async with self.client(options.service, language=options.accept_language) as client:
                 return await present.current(client, plain(target), plain_fields(fields), keys, types=types)
+
+        return _run(work())
+
+    def predict(
+        self, target: Target, fields: Sequence[Field], con: duckdb.DuckDBPyConnection, *, rows: str,
+        types: Mapping[str, str],
+    ) -> Foreseen:  # fmt: skip
+        """What the shop would refuse of a plan's rows; see ``predict.predict``.
+
+        Of memberships, saved carts, media with their bytes, and references that change together nothing can be told.
+        """
+        if any(is_one(target) for is_one in (is_membership, carts.is_cart, is_media_store, together.is_together)):
+            return Foreseen(warnings=(f"what the shop would refuse of {target.object!r} cannot be told beforehand",))
+
+        async def work() -> Foreseen:
+            async with self.client(loader.LoadOptions.of(target).service) as client:
+                return await predict.predict(client, target, fields, con, rows=rows, types=types)
+
+        return _run(work())
+
+    def gone(self, target: Target, fields: Sequence[Field]) -> list[str]:
+        """Which fields of a mapping the shop does not have, one sentence each; memberships and carts have no schema."""
+        if is_membership(target) or carts.is_cart(target) or together.is_together(target):
+            return []
+
+        async def work() -> list[str]:
+            async with self.client(loader.LoadOptions.of(plain(target)).service) as client:
+                return await target_check.gone(client, plain(target), plain_fields(fields))
+
+        return _run(work())
+
+    def objects_of(self, part: Source | Target, fields: Sequence[Field] = ()) -> dict[str, str]:
+        """Entity sets a mapping names -> their service, see ``systems.metadata``; memberships and carts have none."""
+        if isinstance(part, Target) and any(
+            is_one(part) for is_one in (is_membership, carts.is_cart, is_media_store, together.is_together)
+        ):
+            return {}
+        return seen.objects_of(part)
+
+    def document(self, name: str) -> Objects:
+        """The entity sets of a service."""
+
+        async def work() -> Objects:
+            async with self.client(name) as client:
+                return seen.seen(await client.metadata())
 
         return _run(work())
 

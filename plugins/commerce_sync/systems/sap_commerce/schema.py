@@ -31,13 +31,17 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class Navigation:
-    """A reference (or collection, ``many``) to another entity type; ``unique`` when it is part of the key."""
+    """A reference (or collection, ``many``) to another entity type; ``unique`` when it is part of the key.
+
+    creates: what it refers to is made when it is not there (auto-create or part-of).
+    """
 
     name: str
     target: str
     many: bool = False
     nullable: bool = True
     unique: bool = False
+    creates: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,7 @@ def _navigation(item: Element, ends: dict[tuple[str, str], list[tuple[str, str]]
         many=multiplicity == "*",
         nullable=item.attrib.get("Nullable", "true") != "false",
         unique=_mark(item, "IsUnique") == "true",
+        creates="true" in (_mark(item, "IsAutoCreate"), _mark(item, "IsPartOf")),
     )
 
 

@@ -36,6 +36,15 @@ async def problems(client: SapCommerceClient, target: Target, fields: Sequence[F
         return [str(error)]
 
 
+async def gone(client: SapCommerceClient, target: Target, fields: Sequence[Field]) -> list[str]:
+    """One sentence per set, property or reference of a mapping that ``$metadata`` does not have (any more)."""
+    options = LoadOptions.of(target)
+    schema = await client.metadata()
+    if options.entity_set not in schema.sets:
+        return [f"service {schema.service} has no entity set {options.entity_set!r}"]
+    return _field_problems(schema, options.entity_set, fields)
+
+
 def _field_problems(schema: Schema, entity_set: str, fields: Sequence[Field]) -> list[str]:
     found = []
     for item in fields:

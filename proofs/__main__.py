@@ -1,0 +1,116 @@
+"""``python -m proofs completeness|saboteur|mutations [--histories N] [--seed S] [--jobs J]``.
+
+completeness: that many histories from seed S on; with ``--verbose`` only the one of seed S, told act by act, and shrunk
+when it fails. saboteur: so many rounds. mutations: known bugs put back one by one. The exit code is 1 when something
+was lost, invented, doubled, not caught. publish: write the kept figures into docs/evidence.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from typing import Any
+
+from proofs import completeness, mutations, over_http, results
+from proofs.acts import history
+from proofs.cheap import cheaply
+
+HISTORIES = {"completeness": 10_000, "saboteur": 1_000, "mutations": 80}
+HTTP_SHARE = 100
+"""One history in so many also runs over HTTP."""
+
+
+def main() -> int:
+    options = _arguments()
+    logging.disable(logging.WARNING)
+    if options.proof == "publish":
+        results.publish()
+        return 0
+    count = options.histories or HISTORIES[options.proof]
+    if options.proof == "completeness" and options.verbose:
+        return _one(options.seed)
+    if options.proof == "mutations":
+        return mutations.run(histories=count, seed=options.seed, only=options.only)
+    if options.stop:
+        return _until_first(options.proof, options.seed, count)
+    failed = _many(options.proof, count=count, seed=options.seed, jobs=options.jobs)
+    share = count // HTTP_SHARE if options.http is None else options.http
+    return failed | (_over_http(options.seed, share) if options.proof == "completeness" and share else 0)
+
+
+def _one(seed: int) -> int:
+    plan = history(seed)
+    print(f"seed {seed}: {plan.setting}")
+    with cheaply() as ground:
+        said, _story = completeness.played(plan, ground, print)
+        print(f"\n{said or 'held'}")
+        if not said:
+            return 0
+        small = completeness.shrunk(plan, ground)
+        print(f"\nshrunk to {len(small.acts)} of {len(plan.acts)} acts:")
+        said, _story = completeness.played(small, ground, print)
+    print(f"\n{said}")
+    return 1
+
+
+def _until_first(proof: str, seed: int, count: int) -> int:
+    work = completeness.histories if proof == "completeness" else completeness.rounds
+    found = work(seed, count, stop=True)
+    for at, said in found.failed.items():
+        print(f"history {found.histories}, seed {at}: {said}")
+    return int(bool(found.failed))
+
+
+def _many(proof: str, *, count: int, seed: int, jobs: int) -> int:
+    work = completeness.histories if proof == "completeness" else completeness.rounds
+    found = completeness.Found()
+    for found in completeness.over_processes(work, first=seed, count=count, jobs=jobs):
+        results.keep(proof, _figures(found, seed))
+        print(f"\r{found.histories:,} of {count:,}, {len(found.failed)} failed", end="", flush=True, file=sys.stderr)
+    print(file=sys.stderr)
+    rows = [(what, done, caught) for what, done, caught in completeness.saboteur.tally(found.rounds)]
+    counted: list[tuple[Any, ...]] = sorted(found.counts.items())
+    print(results.table([("what was done", "rounds", "caught"), *rows] if rows else [("", "number"), *counted]))
+    for at, said in list(found.failed.items())[: completeness.MOST_REPORTED]:
+        print(f"seed {at}: {said}")
+    cpu = found.cpu_s / max(found.histories, 1)
+    print(f"\n{found.histories:,} from seed {seed}, {len(found.failed)} failed, {cpu:.2f} s CPU each")
+    return int(bool(found.failed))
+
+
+def _over_http(seed: int, count: int) -> int:
+    _count, runs, failed, seconds = over_http.histories(seed, count)
+    figures = {"histories": count, "first_seed": seed, "runs": runs, "failed": failed, "seconds": round(seconds)}
+    results.keep("completeness_http", figures)
+    for at, said in failed.items():
+        print(f"over HTTP, seed {at}: {said}")
+    print(f"{count:,} over HTTP with {runs:,} runs, {len(failed)} failed, {seconds / count:.1f} s each")
+    return int(bool(failed))
+
+
+def _figures(found: completeness.Found, seed: int) -> dict[str, Any]:
+    cpu = round(found.cpu_s / max(found.histories, 1), 3)
+    told = [{"what": what, "rounds": done, "caught": caught} for what, done, caught in
+            completeness.saboteur.tally(found.rounds)]  # fmt: skip
+    return {
+        "histories": found.histories, "first_seed": seed, "failed": found.failed, "cpu_s_each": cpu,
+        "counts": dict(sorted(found.counts.items())), "rounds": told,
+    }  # fmt: skip
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m proofs", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("proof", choices=[*sorted(HISTORIES), "publish"])
+    parser.add_argument("--histories", type=int, help="how many (10,000; 1,000 rounds; 80 for each bug)")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--http", type=int, help="how many over HTTP (a hundredth)")
+    parser.add_argument("--verbose", action="store_true", help="tell one history, and shrink it when it fails")
+    parser.add_argument("--stop", action="store_true", help="in this process, until the first that fails")
+    parser.add_argument("--only", help="mutations: only bugs whose name contains this")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

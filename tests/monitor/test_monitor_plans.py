@@ -1,0 +1,95 @@
+"""Plans in the monitor: made on the command line, looked at field by field, masked, filtered, applied."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from commerce_sync.__main__ import main
+from flows.walking import CONTACTS, CUSTOMERS, HOUSEHOLDS, ROOT, Org, Shop
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own while it starts
+
+
+def command(*words: str) -> int:
+    return main(["--dags", str(ROOT / "dags"), *words])
+
+
+@pytest.fixture
+def planned(bare: Path, shop: Shop, org: Org, capsys: pytest.CaptureFixture[str]) -> str:
+    """Two new customers, one of whom the org would refuse; the id of the plan of their legs."""
+    shop.customers(1)
+    shop.customers(2, uid="no address", name="Grace Hopper")
+    assert command("plan", CUSTOMERS, "--leg", HOUSEHOLDS) == 0
+    assert command("plan", CONTACTS) == 0
+    said = capsys.readouterr().out
+    return said.rpartition("apply '")[2].partition("'")[0]
+
+
+def test_plans_are_listed_with_what_they_would_do(planned: str, vera: Any) -> None:
+    text = vera.text("/plans")
+    assert text.count("/commerce-sync/plans/") >= 2
+    assert CONTACTS in text
+    assert HOUSEHOLDS in text
+    assert "/plans/" in vera.text(f"/runs/{CONTACTS}/{planned}")
+
+
+def test_a_plan_is_shown_field_by_field_and_masked(planned: str, vera: Any) -> None:
+    text = html.unescape(vera.text(f"/plans/{CONTACTS}/{planned}"))
+    assert "MailingCity" in text
+    assert "Berlin" in text
+    assert "***" in text
+    for personal in ("c1@people.example", "Lovelace", "no address", "Hopper"):
+        assert personal not in text
+    assert f"apply '{planned}' --leg {CONTACTS}" in text
+
+
+def test_a_plan_is_filtered_by_effect_and_by_refusal(planned: str, vera: Any) -> None:
+    path = f"/plans/{CONTACTS}/{planned}"
+    assert "No such change" in vera.text(path, effect="delete")
+    refused = vera.text(path, code="INVALID_EMAIL_ADDRESS")
+    assert "INVALID_EMAIL_ADDRESS" in refused
+    assert refused.count('class="key"') == 1
+    assert vera.text(path, code="nonsense").count('class="key"') == 2
+
+
+def test_a_plan_that_is_not_kept_is_not_found(planned: str, vera: Any) -> None:
+    found = vera.get(f"/plans/{CONTACTS}/nowhere")
+    assert found.status_code == 404
+    assert "There is no plan nowhere" in found.text
+
+
+def test_the_command_line_plans_and_applies(
+    bare: Path, shop: Shop, org: Org, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    shop.customers(1, 2)
+    assert command("plan", HOUSEHOLDS, "--json", "--out", str(tmp_path / "plan.parquet")) == 0
+    (plan,) = json.loads(capsys.readouterr().out)
+    assert plan["effects"] == {"create": 2, "change": 0, "delete": 0, "none": 0}
+    assert plan["rows"][0]["lines"][0] == {
+        "field": "Commerce_Id__c", "action": "set", "before": None, "after": "C0001"}  # fmt: skip
+    assert (tmp_path / "plan.parquet").stat().st_size > 0
+    assert org.accounts == {}
+    assert command("apply", plan["run"]) == 0
+    assert "green" in capsys.readouterr().out
+    assert set(org.accounts) == {"C0001", "C0002"}
+    assert command("apply", "never") == 1
+    assert "no leg has a plan 'never'" in capsys.readouterr().err
+
+
+def test_the_command_line_shows_drift(
+    bare: Path, shop: Shop, org: Org, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from commerce_sync.flow import BUILT
+
+    for flow in [name for name in BUILT if name != CUSTOMERS]:
+        monkeypatch.delitem(BUILT, flow)
+    org.far.delete("FieldDefinition", "Account.BillingCity")
+    assert command("drift", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    assert any("has no field 'BillingCity'" in one["text"] for one in found["faults"])
+    assert found["seen_first"] == found["objects"] > 0

@@ -1,0 +1,3 @@
+from flows.house import org, shop, walk
+
+__all__ = ["org", "shop", "walk"]
