@@ -49,8 +49,8 @@ prove-mutations: install  ## known bugs put back one by one: which check notices
 	@$(BIN)/python -m proofs mutations
 
 lock:            ## pin requirements*.in again (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -c requirements-dev.txt requirements.in -o requirements.txt
+	uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
+	uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -c requirements-dev.txt requirements.in -o requirements.txt
 
 clean:           ## remove the environment and everything the demo made
 	rm -rf $(VENV) .demo demo/report.json
