@@ -123,7 +123,7 @@ def test_every_command_is_one_the_command_line_takes(page, known, capsys):
             if options is None:
                 continue
             assert options, f"{line}: {capsys.readouterr().err}"
-            assert getattr(options, "flow", None) in {None, "FLOW", *known["dags"]}, line
+            assert getattr(options, "flow", None) in {None, "FLOW", "LEG", *known["dags"]}, line
             leg = getattr(options, "leg", None)
             assert leg is None or leg.startswith("feed/") or leg in {"LEG", *known["legs"]}, line
 

@@ -174,6 +174,7 @@ def test_all_our_flows_are_watched(ledger):
     assert broken == []
     names = {path.stem for path in DAGS.glob("*.py")} - {
         "commerce_sync_drift",
+        "commerce_sync_undo",
         "commerce_sync_watch",
         "commerce_sync_maintenance",
         "iot_inbox",
