@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from commerce_sync.batches import Batch
+from commerce_sync.ledger import Run
 from commerce_sync.leg import CHANGES, LOAD, LegRun
 
 LOOK_BACK_RUNS = 100
@@ -76,9 +77,18 @@ def _given_up(leg: LegRun) -> Iterator[GivenUp]:
         if run.settled:
             is_open = is_open and run.kind != "changes"
             handled += [changes] if changes else []
-        elif changes is not None:
+        elif changes is not None and _may_have_sent(leg, run):
             results = _as_written(leg.site.batches.find(leg.leg, run.run, LOAD))
             yield GivenUp(changes, results, is_open, tuple(handled))
+
+
+def _may_have_sent(leg: LegRun, run: Run) -> bool:
+    """A run that a gate, a guard or a person stopped sent nothing, unless an earlier try of it had begun to.
+
+    Their refusals name the leg first; a run that was released or gave way may have been at any point.
+    """
+    refused = run.status == "stopped" and (run.message or "").startswith(f"leg {run.leg}: ")
+    return not refused or bool(leg.site.ledger.jobs(run.leg, run.run).all())
 
 
 def _as_written(batch: Batch | None) -> Batch | None:

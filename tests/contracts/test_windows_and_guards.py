@@ -197,7 +197,7 @@ def test_a_plan_sends_nothing_and_consumes_nothing(walk: Walk, shop: Shop, org: 
     shop.customers(1, 2, 3)
     run = walk.leg(HOUSEHOLDS, "plan")
     assert (run.kind, run.status, run.new) == ("plan", "stopped", 3)
-    assert "3 new" in (run.message or "")
+    assert "3 to create" in (run.message or "")
     assert (org.accounts, org.writes(), walk.markers(HOUSEHOLDS)) == ({}, 0, {})
     assert walk.leg(HOUSEHOLDS).delivered == 3
     shop.change(2, name="Grace Hopper")
