@@ -51,6 +51,16 @@ prove-mutations: install  ## known bugs put back one by one: which check notices
 lock:            ## pin requirements*.in again (needs uv)
 	uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' -c requirements-dev.txt requirements.in -o requirements.txt
+	@for file in requirements-dev.txt requirements.txt; do awk "$$BOTH_PINS" $$file > $$file.new && mv $$file.new $$file; done
+
+# pip before 23.3 wants a pin for `name` beside the one for `name[extra]`, or it calls the other way `name` is asked for unpinned.
+define BOTH_PINS
+function flush() { if (extra) { bare = block; sub(/\[[^]]*\]==/, "==", bare); printf "%s", bare } printf "%s", block; block = "" }
+/^[a-z0-9]/ { flush(); extra = ($$0 ~ /^[a-z0-9._-]+\[[^]]*\]==/) }
+{ block = block $$0 "\n" }
+END { flush() }
+endef
+export BOTH_PINS
 
 clean:           ## remove the environment and everything the demo made
 	rm -rf $(VENV) .demo demo/report.json
