@@ -19,6 +19,7 @@ from commerce_sync import history_files, places
 from commerce_sync.batches import Batches
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.history import History, Message
+from commerce_sync.history_files import HistoryFiles
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LEG = "people"
@@ -205,7 +206,7 @@ def merging(root: str, point: str) -> None:
     }
     if point == "before the new file is there":
 
-        def noted(self: Any, folder: str, draft: str, **values: Any) -> None:
+        def noted(self: Any, leg: str, side: Any, draft: str, **values: Any) -> None:
             fs_mv = self.fs.mv
 
             def mv(source: str, goal: str) -> None:
@@ -214,7 +215,7 @@ def merging(root: str, point: str) -> None:
                 fs_mv(source, goal)
 
             self.fs.mv = mv
-            real_move(self, folder, draft, **values)
+            real_move(self, leg, side, draft, **values)
 
         files._move = noted  # type: ignore[method-assign]
     else:
@@ -276,6 +277,44 @@ def test_whoever_reads_while_files_are_merged_sees_every_row(tmp_path: Path) -> 
     times, counts = json.loads(Path(told).read_text())
     assert times > 0
     assert counts == [8]
+
+
+@pytest.mark.parametrize("moment", ["before it is noted", "before the new file is there"])
+def test_two_that_merge_at_once_count_no_row_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """One stops on its way; meanwhile another run comes to its end, and merges the same files and its own."""
+    history, other = opened(str(tmp_path)), opened(str(tmp_path))
+
+    def meanwhile() -> None:
+        with other.files.connect() as con:
+            write(other, con, "r9", ["A", "K9"], hours=9)
+        other.merge(LEG)
+
+    stop_once(monkeypatch, history.files, moment, meanwhile)
+    with history.files.connect() as con:
+        for number in range(9):
+            write(history, con, f"r{number}", ["A", f"K{number}"], hours=number)
+    history.merge(LEG)
+    span = {"since": NOW - timedelta(days=9), "until": NOW + timedelta(days=9), "step": timedelta(days=30)}
+    assert sum(item.rows for item in history.totals(**span)) == 20
+    assert len(history.search(limit=1000)) == 20
+    history.merge(LEG)
+    assert sum(item.rows for item in history.totals(**span)) == 20
+
+
+def stop_once(monkeypatch: pytest.MonkeyPatch, files: HistoryFiles, moment: str, meanwhile: Any) -> None:
+    """Have something else done at one moment of the first replacement."""
+    name = "_move" if moment == "before it is noted" else "_is_contested"
+    real: Any = getattr(files, name)
+
+    def stopped(*values: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        found = real(*values, **named) if name == "_is_contested" else None
+        meanwhile()
+        return found if name == "_is_contested" else real(*values, **named)
+
+    monkeypatch.setattr(files, name, stopped)
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "a week", "1.5"])

@@ -198,6 +198,25 @@ def test_a_run_for_keys_and_a_limit_reaches_every_step(shop: Shop, org: Org) -> 
     assert set(org.accounts) == {"C0002"}
 
 
+def test_a_leg_that_was_not_planned_has_no_part_when_its_flow_applies_the_plan(shop: Shop, org: Org) -> None:
+    shop.customers(1, 2)
+    planned = Task(CUSTOMERS, "plan-1", mode="plan")
+    planned.run(f"{HOUSEHOLDS}.extract")
+    planned.skipped_by(f"{HOUSEHOLDS}.map_changes")
+    applied = Task(CUSTOMERS, "run-1", plan="plan-1")
+    for name in ("extract", "map_changes", "check", "load", "commit"):
+        applied.run(f"{HOUSEHOLDS}.{name}")
+    assert len(org.accounts) == 2
+    assert "customers_to_contacts.check" in applied.skipped_by("customers_to_contacts.extract")
+    assert applied.pushed["return_value"] == {"idle": True, "no part in plan": "plan-1"}
+    assert steps.site().ledger.runs("customers_to_contacts") == []
+
+
+def test_a_plan_that_no_leg_of_the_flow_has_is_an_error(shop: Shop, org: Org) -> None:
+    with pytest.raises(ConfigurationError, match="has no plan 'never'"):
+        Task(CUSTOMERS, "run-1", plan="never").run(f"{HOUSEHOLDS}.extract")
+
+
 def test_the_last_task_reports_what_was_moved_and_a_plan_reports_nothing(shop: Shop, org: Org) -> None:
     shop.customers(1, 2)
     task = Task(CUSTOMERS, "run-1")

@@ -137,7 +137,7 @@ class History:
                 QUALIFY row_number() OVER (PARTITION BY run, key ORDER BY moment DESC) = 1"""
             try:
                 self.files.replace(con, old, rows)
-            except duckdb.IOException:
+            except (duckdb.IOException, RetryableError):
                 return 0  # another process is at it
         return len(old)
 

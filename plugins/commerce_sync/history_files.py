@@ -182,7 +182,10 @@ class HistoryFiles:
     # Replacing
 
     def replace(self, con: duckdb.DuckDBPyConnection, old: Sequence[HistoryFile], query: str) -> HistoryFile | None:
-        """Put the rows of ``query`` (columns of many runs) in place of files of one side of a leg; None for no rows."""
+        """Put the rows of ``query`` (columns of many runs) in place of files of one side of a leg.
+
+        None when there are no rows. Raises RetryableError when another process is replacing some of these files.
+        """
         leg, side = old[0].leg, old[0].side
         folder = self.folder(leg, side)
         self.fs.makedirs(f"{folder}/{MERGED}", exist_ok=True)
@@ -193,21 +196,40 @@ class HistoryFiles:
             f"SELECT count(*), min(moment), max(moment) FROM read_parquet({_text(draft)})"
         ).fetchall()[0]
         new = f"{MERGED}/{first}-{last}-{rows}-{_identity(old)}.parquet" if rows else None
-        self._move(folder, draft, old=[item.path.removeprefix(f"{folder}/") for item in old], new=new)
+        self._move(leg, side, draft, old=[item.path.removeprefix(f"{folder}/") for item in old], new=new)
         if new is None:
             return None
         return HistoryFile(f"{folder}/{new}", leg, side, from_micros(first), from_micros(last), rows)
 
-    def _move(self, folder: str, draft: str, *, old: list[str], new: str | None) -> None:
+    def _move(self, leg: str, side: Side, draft: str, *, old: list[str], new: str | None) -> None:
+        """Two replacements of one file would count its rows twice: the one that sees the other gives up."""
+        folder = self.folder(leg, side)
         note = f"{folder}/{MOVING}/{uuid.uuid4().hex}"
         with self.fs.open(f"{note}.draft", "w") as sink:
             json.dump({"old": old, "new": [new] if new else []}, sink)
         self.fs.mv(f"{note}.draft", f"{note}.json")
+        if self._is_contested(leg, side, own=f"{note}.json", old=set(old)):
+            self.remove(f"{note}.json")
+            self.remove(draft)
+            raise RetryableError(
+                f"history of leg {leg} at {folder}: another process is putting the same files together"
+            )
         if new:
             self.fs.mv(draft, f"{folder}/{new}")
         else:
             self.fs.rm(draft)
         self._finish(folder, note, old)
+
+    def _is_contested(self, leg: str, side: Side, *, own: str, old: set[str]) -> bool:
+        """Whoever writes down a replacement looks for others afterwards: of two, one at least sees the other.
+
+        Notes are looked for before the files: one that has gone in between took its old files with it.
+        """
+        mine = own.rpartition("/")[2]
+        notes = [name for name in self._names(leg, side) if not name.endswith(mine)]
+        if any(old & set(move["old"]) for move in self._moves(leg, side, notes)):
+            return True
+        return not old <= self._names(leg, side)
 
     def _finish(self, folder: str, note: str, old: Iterable[str]) -> None:
         for name in old:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from commerce_sync.errors import ConfigurationError
@@ -23,6 +24,15 @@ def request(ledger: Ledger, leg: str, asked: Request) -> Request:
         )
     plan = find(ledger, leg, asked.plan)
     return replace(asked, mode="changes" if plan.since else "complete", since=plan.since)
+
+
+def takes_part(ledger: Ledger, leg: str, run: str, *, flow: Iterable[str]) -> bool:
+    """Whether a leg has something to do when its flow applies a plan; a plan may have been made of some legs only.
+
+    flow: all legs of the flow.   A run that no leg of the flow has a plan of is nobody's to skip: ``find`` says so.
+    """
+    planned = {name for name in flow if (found := ledger.find_run(name, run)) is not None and found.kind == "plan"}
+    return not planned or leg in planned
 
 
 def find(ledger: Ledger, leg: str, run: str) -> Run:

@@ -28,6 +28,7 @@ from commerce_sync import (
     detection,
     mapping_file,
     places,
+    planned,
     planning,
     portion,
     sharding,
@@ -178,7 +179,10 @@ class Extract(LegStep):
         self.target = target
 
     def execute(self, context: Context) -> dict[str, Any]:
-        leg = self._begin(context)
+        asked = request(context)
+        if asked.plan and not planned.takes_part(site().ledger, self.mapping.leg, asked.plan, flow=self._flow()):
+            return self.finish(context, {"idle": True, "no part in plan": asked.plan}, idle=True)
+        leg = self._begin(context, asked)
         with or_later(context, log=self.log):
             aim_check.before_reading(leg, self.target)
             found = legs.extract(leg, self.source)
@@ -186,9 +190,13 @@ class Extract(LegStep):
             delivery.commit_nothing(leg)
         return self.finish(context, found, idle=found["idle"])
 
-    def _begin(self, context: Context) -> LegRun:
+    def _flow(self) -> set[str]:
+        """The legs of the flow: each is a group of tasks with its name."""
+        return {task_id.partition(".")[0] for task_id in self.dag.task_ids if "." in task_id}
+
+    def _begin(self, context: Context, asked: Request) -> LegRun:
         try:
-            return legs.begin(site(), self.mapping, context["dag_run"].run_id, request=request(context))
+            return legs.begin(site(), self.mapping, context["dag_run"].run_id, request=asked)
         except LegBusy as error:
             self.wait(context, error)
             raise

@@ -6,6 +6,7 @@ import html
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -55,6 +56,45 @@ def test_a_plan_is_filtered_by_effect_and_by_refusal(planned: str, vera: Any) ->
     assert "INVALID_EMAIL_ADDRESS" in refused
     assert refused.count('class="key"') == 1
     assert vera.text(path, code="nonsense").count('class="key"') == 2
+
+
+def asked(dag_id: str) -> list[dict[str, Any]]:
+    """What the runs of a flow were asked for, as Airflow has them."""
+    from airflow.models.dagrun import DagRun
+    from airflow.utils.session import create_session
+
+    with create_session() as session:
+        runs = session.query(DagRun).filter(DagRun.dag_id == dag_id).order_by(DagRun.id).all()
+        return [dict(run.conf) for run in runs]
+
+
+def token(page: str) -> str:
+    return page.partition('name="token" value="')[2].partition('"')[0]
+
+
+def test_the_button_has_the_flow_apply_the_plan(planned: str, ada: Any) -> None:
+    path = f"/plans/{CONTACTS}/{planned}"
+    page, before = ada.text(path), asked(CUSTOMERS)
+    assert "Apply this plan" in page
+    found = ada.post(f"{path}/apply", token=token(page))
+    assert (found.status_code, unquote(found.headers["location"])) == (303, f"/commerce-sync{path}?done=applying")
+    assert asked(CUSTOMERS)[len(before) :] == [{"plan": planned}]
+    assert "Applying the plan was asked for" in ada.text(path, done="applying")
+
+
+def test_a_viewer_sees_no_button_and_applies_nothing(planned: str, vera: Any) -> None:
+    path, before = f"/plans/{CONTACTS}/{planned}", asked(CUSTOMERS)
+    page = vera.text(path)
+    assert "Apply this plan" not in page
+    assert "right to trigger runs" in page
+    assert vera.post(f"{path}/apply", token="x").status_code == 403
+    assert asked(CUSTOMERS) == before
+
+
+def test_a_plan_that_is_not_there_is_not_applied(planned: str, ada: Any) -> None:
+    page, before = ada.text(f"/plans/{CONTACTS}/{planned}"), asked(CUSTOMERS)
+    assert ada.post(f"/plans/{CONTACTS}/nowhere/apply", token=token(page)).status_code == 404
+    assert asked(CUSTOMERS) == before
 
 
 def test_a_plan_that_is_not_kept_is_not_found(planned: str, vera: Any) -> None:

@@ -58,6 +58,7 @@ CHANGE: tuple[tuple[str, Any], ...] = (
     ("/conflicts/resolve", decisions.resolve),
     ("/holds/answer", decisions.answer),
     ("/explain/forget", forgetting.forget),
+    ("/plans/{leg}/{run}/apply", plans.apply),
     ("/runs/{leg}/{run}/undo", undoing.start),
 )
 

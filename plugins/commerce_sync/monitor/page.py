@@ -74,6 +74,7 @@ DONE = {
     "refused": "refused; nothing of them is sent",
     "forgotten": "erased or masked; the record is forgotten, and does not come back",
     "forgotten_later": "erased or masked; runs are at work, what they hold of it goes when they have ended",
+    "applying": "Applying the plan was asked for; it stands among the runs of the leg in a moment",
     "undoing": "The undo was asked for; it stands among the runs of the leg in a moment",
 }
 """What the page says after a change. A closed list: a link cannot make it say anything else."""
@@ -84,7 +85,7 @@ def back(visit: Visit, path: str, *, done: str, rows: int | None = None, **query
     kept = {name: references.linked(value, None) if name == "key" else value for name, value in query.items() if value}
     kept |= {"done": done}
     kept |= {} if rows is None else {"rows": str(rows)}
-    return RedirectResponse(f"{visit.root}/{path}?{urlencode(kept)}", 303)
+    return guarded(RedirectResponse(f"{visit.root}/{path}?{urlencode(kept)}", 303))
 
 
 def guarded(answer: Answer, *, policy: str = STRICT) -> Answer:

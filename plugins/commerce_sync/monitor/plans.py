@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from fastapi import HTTPException
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from commerce_sync import places, plan_rows
-from commerce_sync.monitor import book, catalogue, page
-from commerce_sync.monitor.access import Reader
+from commerce_sync.errors import ConfigurationError
+from commerce_sync.monitor import book, catalogue, page, starting
+from commerce_sync.monitor.access import Reader, Writer
 from commerce_sync.monitor.masking import masked_key
 from commerce_sync.monitor.runs import before_of, mark
 from commerce_sync.planning import EFFECTS
@@ -41,11 +42,7 @@ def plan(visit: Reader, leg: str, run: str) -> HTMLResponse:
         raise HTTPException(404, f"There is no plan {run} of leg {leg} (any more). Plans are kept for {kept}.")
     effect = page.one_of(visit.asked("effect"), EFFECTS)
     code = page.one_of(visit.asked("code"), (plan_rows.REFUSED, *found.refusals))
-    start = (
-        min(int(visit.asked("start")), MOST)
-        if visit.asked("start").isdecimal() and len(visit.asked("start")) < 8
-        else 0
-    )
+    start = _start(visit.asked("start"))
     rows = plan_rows.rows(batches, leg, run, effect=effect, code=code, limit=ROWS + 1, offset=start)
     moves = known.moves.get(leg)
     codes = {plan_rows.REFUSED: "any refusal"} | {name: f"{name} ({count})" for name, count in found.refusals.items()}
@@ -53,7 +50,28 @@ def plan(visit: Reader, leg: str, run: str) -> HTMLResponse:
         visit, "plan", tab="plans", title=f"Plan of {leg}", plan=found, run=ran, rows=rows[:ROWS], known=known,
         moves=moves, flow=known.flow_of(leg), effects=EFFECT_WORDS, codes=codes, start=start, size=ROWS,
         has_more=len(rows) > ROWS, query={"effect": effect, "code": code}, hidden=masked_key, leg=leg,
+        together=_together(known, leg, run), may_apply=visit.may_change([leg]),
     )  # fmt: skip
+
+
+def apply(visit: Writer, leg: str, run: str) -> RedirectResponse:
+    """Have the flow send what was planned. 404 for a plan that is not there, 409 for a leg that no DAG has."""
+    leg, known = page.leg_of(leg), catalogue.read()
+    visit.demand([leg])
+    if plan_rows.load(places.batches(), leg, run) is None:
+        raise HTTPException(404, f"There is no plan {run} of leg {leg} (any more). Make a new one.")
+    flow = known.flow_of(leg)
+    if flow is None:
+        raise ConfigurationError(f"leg {leg} belongs to no DAG that Airflow knows; apply the plan on the command line")
+    starting.trigger(visit, flow.dag_id, {"plan": run})
+    return page.back(visit, f"plans/{page.part(leg)}/{page.quoted(run)}", done="applying")
+
+
+def _together(known: catalogue.Catalogue, leg: str, run: str) -> list[str]:
+    """The legs of the flow that were planned in the same run, and so are sent together."""
+    flow = known.flow_of(leg)
+    named = book.browser().runs_named([(name, run) for name in flow.legs]) if flow else {}
+    return [name for name, _run in named if named[name, run].kind == "plan"]
 
 
 def _start(text: str) -> int:

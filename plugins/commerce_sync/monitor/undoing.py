@@ -6,7 +6,6 @@ The work itself is done by a worker: the button triggers the DAG ``commerce_sync
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from fastapi import HTTPException
 from fastapi.responses import RedirectResponse
@@ -15,8 +14,8 @@ from commerce_sync import error_desk, undo
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.ledger import Run
 from commerce_sync.mapping import Mapping
-from commerce_sync.monitor import book, catalogue, explaining, page
-from commerce_sync.monitor.access import Visit, Writer
+from commerce_sync.monitor import book, catalogue, explaining, page, starting
+from commerce_sync.monitor.access import Writer
 from commerce_sync.monitor.errors import REASON_LENGTH
 from commerce_sync.monitor.masking import masked_key
 
@@ -50,21 +49,6 @@ def start(visit: Writer, leg: str, run: str) -> RedirectResponse:
     if objection := standing(found).objection:
         raise ConfigurationError(f"leg {leg}: run {run} cannot be undone: {objection}")
     reason = visit.given("reason")[:REASON_LENGTH] or None
-    _trigger(visit, {"leg": leg, "run": run, "by": visit.name, "reason": reason})
+    starting.trigger(visit, FLOW, {"leg": leg, "run": run, "by": visit.name, "reason": reason})
     at = f"runs/{page.part(leg)}/{page.quoted(run)}"
     return page.back(visit, at, done="undoing")
-
-
-def _trigger(visit: Visit, conf: dict[str, Any]) -> None:
-    """Start the flow, as Airflow's own *Trigger* does. Raises ConfigurationError when Airflow does not know it."""
-    from airflow.api.common.trigger_dag import trigger_dag
-    from airflow.exceptions import DagNotFound
-    from airflow.utils.types import DagRunTriggeredByType
-
-    try:
-        trigger_dag(
-            FLOW, triggered_by=DagRunTriggeredByType.UI, triggering_user_name=visit.name, conf=conf,
-            replace_microseconds=False,
-        )  # fmt: skip
-    except DagNotFound as error:
-        raise ConfigurationError(f"Airflow has no DAG {FLOW}; is its file in the DAGs folder?") from error
