@@ -38,6 +38,11 @@ test-cluster: install  ## two Celery workers, PostgreSQL, Redis and S3 as local 
 lint: install    ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy plugins
 
+audit: install   ## licences, pins and hashes; then known weaknesses, which needs a network
+	@$(BIN)/python -m pytest tests/security/test_dependencies.py
+	@$(PYTHON) -m venv $(VENV)/audit && $(VENV)/audit/bin/pip install --quiet --disable-pip-version-check pip-audit
+	@$(VENV)/audit/bin/pip-audit --progress-spinner off --strict --skip-editable --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+
 bench: install   ## side by side with peers, printed as ratios
 	@$(BIN)/python -m benchmarks
 
@@ -47,6 +52,12 @@ prove-completeness: install  ## 10,000 random histories and 1,000 rounds of a sa
 
 prove-mutations: install  ## known bugs put back one by one: which check notices
 	@$(BIN)/python -m proofs mutations
+
+prove-crashes: install  ## every flow killed or cut off at every HTTP call, file and ledger transaction (hours; or CRASH_OPTIONS="--sample 40")
+	@$(BIN)/python -m proofs crashes --jobs $(JOBS) $(CRASH_OPTIONS)
+
+prove-faults: install  ## every fault of the simulators against every flow that can meet it (hours; or FAULT_OPTIONS="--sample 20")
+	@$(BIN)/python -m proofs faults --jobs $(JOBS) $(FAULT_OPTIONS)
 
 lock:            ## pin requirements*.in again (needs uv)
 	uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command 'make lock' requirements-dev.in -o requirements-dev.txt
@@ -65,4 +76,4 @@ export BOTH_PINS
 clean:           ## remove the environment and everything the demo made
 	rm -rf $(VENV) .demo demo/report.json
 
-.PHONY: help install demo demo-check test test-cluster lint bench prove-completeness prove-mutations lock clean
+.PHONY: help install demo demo-check test test-cluster lint audit bench prove-completeness prove-mutations prove-crashes prove-faults lock clean

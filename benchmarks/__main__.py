@@ -11,10 +11,19 @@ import sys
 from collections.abc import Callable
 
 from benchmarks import (
+    aggregation,
+    anti_entropy,
     budget,
+    calls,
+    charts,
+    contention,
     decoding,
     detection,
+    extraction,
+    gates,
+    growth,
     history,
+    idle,
     loading,
     measure,
     memory,
@@ -23,6 +32,7 @@ from benchmarks import (
     simulated,
     storm,
     traps,
+    whole,
 )
 from benchmarks.results import Report, goal_table
 
@@ -38,12 +48,23 @@ CASES: dict[str, tuple[Callable[..., Report], int]] = {
     "storm": (storm.run, 1_000_000),
     "budget": (budget.run, 0),
     "plan": (plan.run, 50_000),
+    "anti_entropy": (anti_entropy.run, 1_000_000),
+    "contention": (contention.run, 200_000),
+    "extraction": (extraction.run, 100_000),
+    "aggregation": (aggregation.run, 1_000_000),
+    "gates": (gates.run, 1_000_000),
+    "growth": (growth.run, 10_000_000),
+    "calls": (calls.run, 1_000_000),
+    "idle": (idle.run, 0),
+    "whole": (whole.run, 1_000_000),
 }
 """Case -> what runs it, and its moderate size."""
 
 
 def main() -> int:
     options = _arguments()
+    if options.cases == ["charts"]:
+        return charts.draw()
     reports, failed = [], False
     for name in options.cases or CASES:
         run, moderate = CASES[name]
@@ -66,13 +87,15 @@ def _shown(report: Report) -> Report:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition("\n")[0])
-    parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}; default: all")
+    parser.add_argument("cases", nargs="*", metavar="case", help=f"of {', '.join(CASES)}, or charts; default: all")
     parser.add_argument(
         "--rows", "--events", type=int, nargs="+", help="one or several sizes instead of the moderate one"
     )
     parser.add_argument("--devices", type=int, default=storm.DEVICES, help=f"of the storm (default {storm.DEVICES:,})")
     parser.add_argument("--rounds", type=int, default=5, help="timed rounds after the warm-up (default 5)")
     options = parser.parse_args()
+    if options.cases == ["charts"]:
+        return options
     if unknown := [name for name in options.cases if name not in CASES]:
         parser.error(f"no case {unknown[0]!r}; there are: {', '.join(CASES)}")
     return options

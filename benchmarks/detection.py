@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 
 from benchmarks import measure, peers, records
+from benchmarks.aggregation import postgres
 from benchmarks.measure import Contender, Found, Track
 from benchmarks.results import Goal, Report, track_figures, track_table
 
@@ -17,14 +19,16 @@ PEER_ROWS = 1_000_000
 STAGED, WHOLE, DECODE = "ours, staged fingerprints", "ours, whole map_changes", "limit: decode to Arrow"
 DLT, DATACOMPY = "dlt scd2 merge, Arrow", "datacompy, polars"
 PANDAS, NAIVE = "pandas hash + merge", "json sha256 by row"
+RELADIFF = "reladiff, two tables in PostgreSQL"
 
 
 def run(*, rows: int, rounds: int) -> Report:
     """Prepare every contender's earlier state, race, compare the counts with what was built in."""
     measure.prepare("records:generate", rows=rows)
-    contenders = _contenders(rows)
     expected = records.difference(rows)
-    tracks = measure.race(contenders, rounds=rounds, accept=partial(_accept, asdict(expected), rows))
+    with postgres() if rows <= NAIVE_ROWS else nullcontext(None) as uri:
+        contenders = _contenders(rows) + _reladiff(rows, uri)
+        tracks = measure.race(contenders, rounds=rounds, accept=partial(_accept, asdict(expected), rows))
     shutil.rmtree(records.folder(rows) / "work", ignore_errors=True)
     ours, whole = tracks[STAGED], tracks[WHOLE]
     title = f"Detection, {rows:,} rows x {len(records.COLUMNS)} columns"
@@ -70,6 +74,15 @@ def _installed_peers(before: str, after: str, *, home: str) -> list[Contender]:
     ]
 
 
+def _reladiff(rows: int, uri: str | None) -> list[Contender]:
+    """It compares segment by segment, or by a join that hands every row out: minutes for a million rows."""
+    if uri is None or peers.install():
+        return []
+    before, after = (str(records.extract(rows, moment)) for moment in ("before", "after"))
+    measure.prepare("detection_peers:reladiff_tables", peer=True, uri=uri, before=before, after=after)
+    return [Contender(RELADIFF, "detection_peers:reladiff", {"uri": uri}, peer=True)]
+
+
 def _accept(expected: dict[str, int], rows: int, name: str, found: Found) -> None:
     if "rows" in found:
         wanted = {"rows": rows + expected["new"] - expected["deleted"]}
@@ -80,7 +93,7 @@ def _accept(expected: dict[str, int], rows: int, name: str, found: Found) -> Non
 
 
 def _goals(label: str, ours: Track, tracks: dict[str, Track], rows: int) -> list[Goal]:
-    limits = {DLT: 10, DATACOMPY: 4, PANDAS: 6} if rows > NAIVE_ROWS else {DLT: 10, DATACOMPY: 4, PANDAS: 6, NAIVE: 40}
+    limits = {DLT: 10, DATACOMPY: 4, PANDAS: 6} | ({NAIVE: 40, RELADIFF: 80} if rows <= NAIVE_ROWS else {})
     goals = [
         Goal(f"{rows:,} {label}: faster than {name}", tracks[name].ratio(ours, "work_s"), limit, "at least")
         for name, limit in limits.items()

@@ -128,6 +128,53 @@ def airflow_operator(*, home: str, host: str, ca_file: str, scratch: str) -> Cal
     return work
 
 
+def sf_toolkit(*, home: str, host: str, ca_file: str, scratch: str) -> Callable[[], Found]:
+    """sf-toolkit's ``BulkApiIngestJob``; cut into jobs here: above 100 MB it would send a second file into one job."""
+    os.environ["SSL_CERT_FILE"] = ca_file
+    import httpx
+    from sf_toolkit import SalesforceClient
+    from sf_toolkit.auth import SalesforceToken
+    from sf_toolkit.data.bulk import BulkApiIngestJob
+
+    client = SalesforceClient(token=SalesforceToken(httpx.URL(f"https://{host}"), "stub"), api_version=62.0)
+
+    def work() -> Found:
+        rows, ids = _dictionaries(home), {}
+        for start in range(0, len(rows), JOB_ROWS):
+            job = BulkApiIngestJob.init_job(OBJECT, "upsert", external_id_field=KEY, connection=client)
+            job.upload_batches(rows[start : start + JOB_ROWS])
+            job.monitor_until_complete(poll_interval=WAIT_S)
+            ids |= {row.data[KEY]: row.id for row in job.successful_results()}
+            job.failed_results()
+        return {"rows": len(ids)}
+
+    return work
+
+
+def drt(*, home: str, host: str, ca_file: str, scratch: str) -> Callable[[], Found]:
+    """drt's Salesforce destination; cut into jobs here too. It tells how many rows arrived, not which."""
+    names = {name: f"DRT_{name.upper()}" for name in ("client_id", "client_secret", "username", "password")}
+    os.environ.update(dict.fromkeys(names.values(), "stub"), SSL_CERT_FILE=ca_file)
+    from drt.config.models import SalesforceBulkDestinationConfig, SyncOptions
+    from drt.destinations.salesforce_bulk import SalesforceBulkDestination
+
+    config = SalesforceBulkDestinationConfig(
+        type="salesforce_bulk", instance_url=f"https://{host}", object_name=OBJECT, operation="upsert",
+        external_id_field=KEY, poll_interval_seconds=1, **{f"{name}_env": env for name, env in names.items()},
+    )  # fmt: skip
+    options = SyncOptions()
+
+    def work() -> Found:
+        rows, delivered = _dictionaries(home), 0
+        for start in range(0, len(rows), JOB_ROWS):
+            destination = SalesforceBulkDestination()
+            destination.stage(rows[start : start + JOB_ROWS], config, options)
+            delivered += destination.finalize(config, options).success
+        return {"rows": delivered}
+
+    return work
+
+
 def _simple_salesforce(host: str, ca_file: str) -> Any:
     import requests
     from simple_salesforce import Salesforce

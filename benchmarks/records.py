@@ -114,6 +114,11 @@ def _after(rows: int) -> str:
     return f"SELECT {listed} FROM ({_records(numbers, number=True)})"
 
 
+def of_numbers(numbers: str) -> str:
+    """SQL of the records with the given row numbers; a relation with a column ``range``."""
+    return _records(numbers)
+
+
 def _records(numbers: str, *, number: bool = False) -> str:
     """SQL of the records with the given row numbers (a relation with a column ``range``)."""
     words = "[" + ", ".join(f"'{word}'" for word in WORDS) + "]"

@@ -1,8 +1,9 @@
 """A stand-in for Salesforce that costs next to nothing: takes loads over HTTPS and says yes to every row at once.
 
 It serves the calls the contenders make: Bulk API 2.0 ingest, Bulk API 1.0 with JSON, Collections. Nothing is kept but
-the last bytes of open jobs. What it answers is shaped like the real answers, with one id for all rows; how rows are
-judged is the business of the simulator, not of this one.
+the last bytes of open jobs, and how often each route was called (``GET /calls`` tells it, and begins anew). What it
+answers is shaped like the real answers, with one id for all rows; how rows are judged is the business of the simulator,
+not of this one.
 
 ``python -m benchmarks.stub_salesforce FOLDER`` prints one JSON line when ready: {"host", "ca_file"}.
 """
@@ -14,7 +15,9 @@ import itertools
 import json
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -34,10 +37,12 @@ class Stub:
     def __init__(self) -> None:
         self.jobs: dict[str, bytes] = {}
         self.batches: dict[str, int] = {}
+        self.calls: Counter[str] = Counter()
         self._numbers = itertools.count(1)
 
     def app(self) -> web.Application:
-        app = web.Application(client_max_size=MOST_BYTES)
+        app = web.Application(client_max_size=MOST_BYTES, middlewares=[self.counted])
+        app.router.add_get("/calls", self.tell_calls)
         ingest = f"{DATA}/jobs/ingest"
         app.router.add_post("/services/oauth2/token", self.token)
         app.router.add_post(ingest, self.create)
@@ -55,14 +60,27 @@ class Stub:
         app.router.add_get(f"{ASYNC}/job/{{job}}/batch/{{batch}}/result", self.batch_result)
         return app
 
+    @web.middleware
+    async def counted(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        self.calls[f"{request.method} {resource.canonical if resource else request.path}"] += 1
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    async def tell_calls(self, _request: web.Request) -> web.Response:
+        told = {route: count for route, count in self.calls.items() if route != "GET /calls"}
+        self.calls.clear()
+        return web.json_response(told)
+
     async def token(self, request: web.Request) -> web.Response:
         url = f"https://{request.host}"
         return web.json_response({"access_token": "stub", "instance_url": url, "token_type": "Bearer"})
 
-    async def create(self, _request: web.Request) -> web.Response:
+    async def create(self, request: web.Request) -> web.Response:
         job = f"750{next(self._numbers):012d}AAA"
         self.jobs[job] = b""
-        return web.json_response({"id": job, "state": "Open"})
+        address = f"{request.path.lstrip('/')}/{job}/batches"
+        return web.json_response({"id": job, "state": "Open", "contentUrl": address})
 
     async def upload(self, request: web.Request) -> web.Response:
         self.jobs[request.match_info["job"]] = await request.read()

@@ -1,8 +1,10 @@
-"""``python -m proofs completeness|saboteur|mutations [--histories N] [--seed S] [--jobs J]``.
+"""``python -m proofs completeness|saboteur|mutations|crashes|faults|privacy [--histories N] [--seed S] [--jobs J]``.
 
 completeness: that many histories from seed S on; with ``--verbose`` only the one of seed S, told act by act, and shrunk
 when it fails. saboteur: so many rounds. mutations: known bugs put back one by one. The exit code is 1 when something
-was lost, invented, doubled, not caught. publish: write the kept figures into docs/evidence.md.
+was lost, invented, doubled, not caught. crashes, faults: every cell of every flow, or of those ``--flow`` names, or a
+``--sample`` of each; ``--resume`` goes on where it was stopped. privacy: a person is forgotten, and ``--attempts`` are
+made to bring her back. publish: write the kept figures into docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -10,13 +12,17 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from pathlib import Path
 from typing import Any
 
-from proofs import completeness, mutations, over_http, results
+from proofs import completeness, crashes, faults, mutations, over_http, privacy, results
 from proofs.acts import history
 from proofs.cheap import cheaply
+from proofs.crash_bugs import BUGS
+from proofs.crash_stories import STORIES
 
 HISTORIES = {"completeness": 10_000, "saboteur": 1_000, "mutations": 80}
+CELLS = {"crashes": crashes.run, "faults": faults.run}
 HTTP_SHARE = 100
 """One history in so many also runs over HTTP."""
 
@@ -27,6 +33,13 @@ def main() -> int:
     if options.proof == "publish":
         results.publish()
         return 0
+    if options.proof == "privacy":
+        return privacy.command(options.attempts, seed=options.seed)
+    if options.proof in CELLS:
+        return CELLS[options.proof](crashes.Wanted(
+            flows=options.flow or (), sample=options.sample, seed=options.seed, jobs=options.jobs,
+            resume=options.resume, only=options.cell, bug=options.bug, kept=options.kept or crashes.KEPT,
+        ))  # fmt: skip
     count = options.histories or HISTORIES[options.proof]
     if options.proof == "completeness" and options.verbose:
         return _one(options.seed)
@@ -101,14 +114,27 @@ def _figures(found: completeness.Found, seed: int) -> dict[str, Any]:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m proofs", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("proof", choices=[*sorted(HISTORIES), "publish"])
+    parser.add_argument("proof", choices=[*sorted(HISTORIES), *CELLS, "privacy", "publish"])
     parser.add_argument("--histories", type=int, help="how many (10,000; 1,000 rounds; 80 for each bug)")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--http", type=int, help="how many over HTTP (a hundredth)")
     parser.add_argument("--verbose", action="store_true", help="tell one history, and shrink it when it fails")
     parser.add_argument("--stop", action="store_true", help="in this process, until the first that fails")
+    parser.add_argument("--attempts", type=int, default=1_000, help="privacy: how many")
     parser.add_argument("--only", help="mutations: only bugs whose name contains this")
+    add = parser.add_argument_group("crashes, faults").add_argument
+    add("--flow", action="append", choices=sorted(STORIES), metavar="DAG", help="only this one; may be given again")
+    add("--sample", type=int, help="so many cells of each flow, spread over kinds and ways (all)")
+    add("--cell", metavar="TEXT", help="only cells whose name has this text")
+    add("--resume", action="store_true", help="go on where it was stopped")
+    add("--bug", choices=sorted(BUGS), help="put a known bug in first: the proof has to fail")
+    add(
+        "--kept",
+        type=Path,
+        metavar="DIR",
+        help="where to keep what is done (build/proofs); figures are kept only there",
+    )
     return parser.parse_args()
 
 

@@ -57,11 +57,44 @@ def _section(found: dict[str, Any]) -> str:
         rows = [(row["what"], row["rounds"], row["caught"]) for row in found["rounds"]]
         text = f"{day}: {found['histories']:,} rounds, {len(found['failed'])} not caught."
         return f"{text}\n\n{_markdown(('what', 'rounds', 'caught'), rows)}"
+    if found["proof"] == "privacy":
+        return f"{day}: {_of_privacy(found)}"
+    if found["proof"] in ("crashes", "faults"):
+        return f"{day}: {_of_cells(found)}"
     if found["proof"] == "completeness_http":
         return f"Over HTTP: {found['histories']:,} histories, {found['runs']:,} runs, {len(found['failed'])} failed."
     text = f"{day}: {found['histories']:,} histories, {len(found['failed'])} with anything lost, invented or doubled"
     rows = list(found["counts"].items())
     return f"{text}; {found['cpu_s_each']:.2f} s CPU each.\n\n{_markdown(('met on the way', 'number'), rows)}"
+
+
+def _of_privacy(found: dict[str, Any]) -> str:
+    control = found["control"]
+    if control is None:  # its last scan looked only at what was new
+        return f"not at its end: {found['attempts']:,} attempts so far, {found['finds']} finds, no control yet."
+    text = (
+        f"{found['attempts']:,} attempts, {found['finds']} finds in {found['bytes_scanned']:,} bytes over "
+        f"{found['scans']:,} scans. The edge left out {found['rows_left_out']:,} rows, the inbox did not take "
+        f"{found['events_not_taken']:,} events, {found['stopped_by_guards']:,} runs were stopped by their own guards. "
+        f"Control: with the tombstones lifted she was back after {control['back_after']} attempts, {control['finds']} "
+        "finds."
+    )
+    stores = [
+        tuple(row[name] for name in ("store", "finds_before", "files_after", "bytes_after", "finds_after"))
+        for row in found["stores"]
+    ]
+    head = ("store", "finds before forgetting", "files or tables at the end", "bytes", "finds")
+    return f"{text}\n\n{_markdown(('attempt', 'number'), list(found['kinds'].items()))}\n\n{_markdown(head, stores)}"
+
+
+def _of_cells(found: dict[str, Any]) -> str:
+    from proofs import crashes, faults  # they keep their figures here
+
+    if found["proof"] == "faults":
+        rows = [tuple(row.values()) for row in found["faults"]]
+        return f"{faults.sentence(found)}.\n\n{_markdown(faults.HEAD, rows)}"
+    rows = [tuple(row.values()) for row in found["flows"]] + [("all", *found["total"].values())]
+    return f"{crashes.sentence(found)}.\n\n{_markdown(crashes.HEAD, rows)}"
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

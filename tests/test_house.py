@@ -25,13 +25,15 @@ FLOORS = [
     ["systems"],
     ["company", "drift", "planned"],
     ["leg"],
-    ["agreement", "applying", "doubt", "high_water", "editing", "recording", "forget_files", "forget_names"],
+    ["agreement", "doubt", "high_water", "editing", "recording", "forget_files", "forget_names"],
+    ["folding"],
+    ["applying"],
     ["before_images", "forget"],
     ["detection", "delivery"],
     ["aim_check", "sharding"],
-    ["undo_compare"],
+    ["undo_compare", "differing"],
     ["undo_settle"],
-    ["undo"],
+    ["undo", "comparing"],
     ["approval", "portion", "error_desk", "explain", "planning", "upkeep"],
     ["plan_rows", "walk"],
     ["steps"],
@@ -41,12 +43,24 @@ FLOORS = [
     ["flow"],
     ["undo_step"],
     ["duty", "monitor", "provider"],
-    ["drifting"],
+    ["drifting", "comparing_step"],
     ["plugin", "commands"],
     ["__main__"],
 ]
 FLOOR = {name: number for number, names in enumerate(FLOORS) for name in names}
-OF_DAGS = {"drifting", "flow", "steps", "systems", "alerts", "duty", "upkeep", "watching", "errors", "undo_step"}
+OF_DAGS = {
+    "comparing_step",
+    "drifting",
+    "flow",
+    "steps",
+    "systems",
+    "alerts",
+    "duty",
+    "upkeep",
+    "watching",
+    "errors",
+    "undo_step",
+}
 """What a DAG file may import from."""
 SYSTEMS = ("sap_commerce", "salesforce", "iconik", "opentext_iot", "inbox", "links")
 

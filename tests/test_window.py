@@ -53,6 +53,14 @@ def test_no_complete_scan_is_ever_due_without_an_hour_for_it():
     assert not scan_is_due(None, last=None, now=NOW)
 
 
+def test_a_plan_reads_what_a_run_would_and_a_plan_of_a_complete_scan_everything():
+    assert window(Request(mode="plan")).kind == "changes"
+    assert window(Request(mode="plan_complete")).complete
+    assert [Request(mode=mode).plans for mode in ("auto", "complete", "plan", "plan_complete")] == [False] * 2 + [
+        True
+    ] * 2
+
+
 def test_an_unknown_mode_lists_the_legal_ones():
     with pytest.raises(ConfigurationError, match="legal modes: auto, changes, complete, replay, plan"):
         Request(mode="full")

@@ -13,7 +13,18 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from commerce_sync.commands import budgeting, desk, drift, forgetting, listing, planning, running, setting_up, undoing
+from commerce_sync.commands import (
+    budgeting,
+    comparing,
+    desk,
+    drift,
+    forgetting,
+    listing,
+    planning,
+    running,
+    setting_up,
+    undoing,
+)
 from commerce_sync.errors import SyncError
 
 
@@ -40,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dags", default=os.environ.get("AIRFLOW__CORE__DAGS_FOLDER", "dags"), help="folder of the DAG files"
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_flows, _add_runs, _add_undo, _add_desk, _add_approvals):
+    for add in (_add_flows, _add_runs, _add_compare, _add_undo, _add_desk, _add_approvals):
         add(commands)
     setting_up.add_commands(commands, _add)
     forgetting.add_commands(commands, _add)
@@ -64,7 +75,8 @@ def _add_runs(commands: Any) -> None:
         legs = ", or a leg" if name == "plan" else ""
         sub.add_argument("flow", help=f"DAG id{legs}, as listed by `flows`")
         sub.add_argument("--leg", help="only this leg")
-        sub.add_argument("--mode", choices=("auto", "changes", "complete", "replay"), default="auto")
+        modes = ("auto", "complete") if name == "plan" else ("auto", "changes", "complete", "replay")
+        sub.add_argument("--mode", choices=modes, default="auto", help="what to read; only complete finds deletes")
         sub.add_argument(
             "--since", type=datetime.fromisoformat, help="changed at or after, e.g. 2026-01-31T00:00:00+00:00"
         )
@@ -83,6 +95,14 @@ def _add_runs(commands: Any) -> None:
     sub = _add(commands, "release", running.release, "end a run that died, so that the leg may run again")
     sub.add_argument("leg")
     sub.add_argument("run")
+
+
+def _add_compare(commands: Any) -> None:
+    sub = _add(commands, "compare", comparing.compare, "show what the target holds otherwise than it was sent")
+    sub.add_argument("flow", help="DAG id, or a leg; legs without `compare` in their mapping are left out of a flow")
+    sub.add_argument("--leg", help="only this leg")
+    sub.add_argument("--repair", action="store_true", help="let the next complete scan put it right")
+    sub.add_argument("--json", action="store_true", help="for machines")
 
 
 def _add_undo(commands: Any) -> None:

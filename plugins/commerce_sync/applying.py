@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commerce_sync import changes
+from commerce_sync import changes, folding
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.changes import literal, quoted
 from commerce_sync.errors import ConfigurationError
@@ -63,15 +63,22 @@ def send(
     into: BatchWriter, wait_s: float,
 ) -> Any:  # fmt: skip
     """Load what is to be sent; of a plan, only where the target is as it was. aim: the mapping's target."""
+    options: dict[str, Any] = {"jobs": jobs, "into": into, "wait_s": wait_s}
     if "plan" not in leg.asked:
-        return target.load(aim, leg.mapping.fields, sending, jobs=jobs, into=into, wait_s=wait_s)
+        return _load(leg, con, target, sending, aim=aim, **options)
     aimed, stale = _aimed(leg, con, target, sending, aim=aim)
     done: Any = Loaded()
     if aimed.rows:
-        done = target.load(aim, leg.mapping.fields, aimed, jobs=jobs, into=into, wait_s=wait_s)
+        done = _load(leg, con, target, aimed, aim=aim, **options)
     if getattr(done, "trigger", None) is None and stale.rows:
         into.copy(con, _refused(stale))
     return done
+
+
+def _load(leg: LegRun, con: duckdb.DuckDBPyConnection, target: Loads, batch: Batch, *, aim: Any, **options: Any) -> Any:
+    """Load a batch, with the leg's marks if it leaves any."""
+    batch, fields = folding.marked(leg, con, batch)
+    return target.load(folding.aim(aim), fields, batch, **options)
 
 
 def _aimed(

@@ -238,5 +238,5 @@ def digest_of(fs: fsspec.AbstractFileSystem, path: str) -> str:
 
 
 def safe_name(text: str) -> str:
-    """A folder name for any leg, run or step name; Airflow run ids contain ':' and '+'."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", text)
+    """A folder name for any leg, run or step name; Airflow run ids contain ':' and '+'. Never ``.`` or ``..``."""
+    return re.sub(r"[^A-Za-z0-9._-]", "_", text) if text.strip(".") else "_" * len(text)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commerce_sync import agreement, applying, before_images, changes, editing, high_water, recording
+from commerce_sync import agreement, applying, before_images, changes, editing, folding, high_water, recording
 from commerce_sync import leg as legs
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import BalanceError, GuardError
@@ -276,7 +276,7 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
     delivered = f"""
         SELECT c._key AS key, c._marker AS fingerprint, coalesce(r.target_id, c._target_id) AS target_id,
                c._kind = 'DELETED' AS gone, {recording.extras(leg, con)}
-        FROM (SELECT *, {_marker(leg)} AS _marker FROM sent) AS c
+        FROM (SELECT *, {folding.marker(leg)} AS _marker FROM sent) AS c
         JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'"""
     delta = leg.site.ledger.stage_delta(leg.leg, con, delivered)
     recording.refuse_altered(leg, con, delta, delivered)
@@ -299,18 +299,6 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
         status="red" if _too_many_refused(leg, con, counts) else "green",
         **counts,
     )
-
-
-def _marker(leg: LegRun) -> str:
-    """SQL: what the marker remembers of a change: its fingerprint, without the values the pair has agreed on.
-
-    Of an edited one it remembers the values the mapping made.
-    """
-    if not changes.shared(leg.mapping):
-        return "_fingerprint"
-    sent = changes.fingerprint(changes.own(leg.mapping, leg.types), version=leg.mapping.version)
-    mapped = f"(SELECT max(e.marker) FROM edits_met AS e WHERE e._key = sent._key AND e.verdict = '{editing.APPLY}')"
-    return f"coalesce({mapped}, {sent})" if leg.find(editing.EDITED) else sent
 
 
 def _counts(leg: LegRun, con: duckdb.DuckDBPyConnection) -> dict[str, Any]:

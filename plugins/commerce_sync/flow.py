@@ -226,7 +226,8 @@ def _default_args(owner: str, retries: int) -> dict[str, Any]:
 
 MODE_HELP = (
     "auto: changes since the last run, and everything when a complete scan is due. "
-    "replay: only what was rejected or quarantined. plan: show what would be sent, field by field, and send nothing."
+    "replay: only what was rejected or quarantined. plan: show what would be sent, field by field, and send nothing; "
+    "plan_complete: the same for a complete scan, with the deletes that only such a scan finds."
 )
 PLAN_HELP = (
     "Run id of a plan (a run with mode plan, see the monitor): sends just its changes, where neither side has changed "

@@ -76,29 +76,60 @@ def _by_aliases(site: Site, known: Iterable[str]) -> list[str]:
 
 
 def _by_rows(site: Site, known: list[str], people: list[tuple[str, list[str]]]) -> Iterator[str]:
-    """What the newest rows about people say beside a name: login and customer number, record id and external id."""
-    wanted = [name.lower() for name in known]
+    """What the newest rows about people say beside a name: login and customer number, record id and external id.
+
+    And the addresses beside it that are nobody else's.
+    """
+    own, addresses = {name.lower() for name in known}, set(_addresses_of_events(site, known))
     with closing(site.stores.connect()) as con:
         for path, columns in people:
-            sure = [name for name in columns if name in SURE]
-            one = " OR ".join(f'lower("{name}") = ANY(?)' for name in columns)
-            shown = ", ".join(f'"{name}"' for name in columns)
-            query = f"SELECT DISTINCT {shown} FROM read_parquet('{path}') WHERE {one} LIMIT 1000"
-            found = con.execute(query, [wanted] * len(columns)).fetchall()
-            yield from _meant([dict(zip(columns, row, strict=True)) for row in found], set(wanted), sure)
+            for row in _rows_of(con, path, columns, own):
+                sure = [row[name] for name in SURE if row.get(name)]
+                addresses |= {row[name] for name in SHARED if "@" in (row.get(name) or "")}
+                own |= {name.lower() for name in sure}
+                yield from sure
+        yield from addresses - _of_others(site, con, people, addresses=addresses, own=own)
 
 
-def _meant(rows: list[dict[str, Any]], known: set[str], sure: list[str]) -> Iterator[str]:
-    for row in rows:
-        if any(str(row[name]).lower() in known for name in sure):
-            yield from (row[name] for name in sure if row[name])
-            yield from (row[name] for name in SHARED if row.get(name) and _is_own(rows, row, name, sure, known))
+def _rows_of(con: Any, path: str, columns: list[str], own: set[str]) -> list[dict[str, Any]]:
+    """Rows of a file whose record has one of these names."""
+    shown = ", ".join(_quoted(name) for name in columns)
+    query = f"SELECT DISTINCT {shown} FROM read_parquet('{path}') WHERE {_is_own(columns)} LIMIT 1000"
+    return [dict(zip(columns, row, strict=True)) for row in con.execute(query, {"own": sorted(own)}).fetchall()]
 
 
-def _is_own(rows: list[dict[str, Any]], row: dict[str, Any], name: str, sure: list[str], known: set[str]) -> bool:
-    """Whether an address is that of no other record."""
-    others = [item for item in rows if item[name] == row[name]]
-    return "@" in row[name] and all(any(str(item[one]).lower() in known for one in sure) for item in others)
+def _of_others(
+    site: Site, con: Any, people: list[tuple[str, list[str]]], *, addresses: set[str], own: set[str]
+) -> set[str]:
+    """Addresses that another record has as well: the mailbox of a company, one that a family shares."""
+    wanted, taken = sorted(item.lower() for item in addresses), set[str]()
+    for path, columns in people if wanted else ():
+        for name in (item for item in SHARED if item in columns):
+            query = f"""SELECT DISTINCT lower({_quoted(name)}) FROM read_parquet('{path}')
+                WHERE list_contains($wanted, lower({_quoted(name)})) AND NOT ({_is_own(columns)})"""
+            taken |= {row[0] for row in con.execute(query, {"wanted": wanted, "own": sorted(own)}).fetchall()}
+    taken |= {address for address, logins in _logins(site, addresses).items() if len(logins) > 1}
+    return {item for item in addresses if item.lower() in taken}
+
+
+def _logins(site: Site, addresses: set[str]) -> dict[str, set[str]]:
+    """Address -> who registered with it."""
+    found: dict[str, set[str]] = {}
+    for data in map(_parsed, site.ledger.events_saying(sorted(addresses)) if addresses else ()):
+        login, address = data.get("uid"), data.get("email")
+        if isinstance(address, str) and isinstance(login, str):
+            found.setdefault(address.lower(), set()).add(login.lower())
+    return found
+
+
+def _is_own(columns: list[str]) -> str:
+    """SQL: the row's record has one of the names ``$own``."""
+    names = (f"coalesce(list_contains($own, lower({_quoted(name)})), false)" for name in columns if name in SURE)
+    return " OR ".join(names)
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _people(site: Site) -> Iterator[tuple[str, list[str]]]:
@@ -133,13 +164,25 @@ def _columns(fs: Any, path: str) -> list[str]:
 
 
 def _by_events(site: Site, known: list[str]) -> Iterator[str]:
-    """Login and address that an event gives for the same person: who registered."""
+    """The login that events give for the same person: who registered. Several logins with one address are several."""
     own = {normal(name) for name in known}
-    for text in site.ledger.events_saying(known):
-        data = _parsed(text)
-        given = [data.get("uid"), data.get("email")]
-        if any(isinstance(item, str) and normal(item) in own for item in given):
-            yield from (item for item in given if isinstance(item, str))
+    logins = {data["uid"] for data in _events_of(site, known) if isinstance(data.get("uid"), str)}
+    if len({normal(login) for login in logins} - own) <= 1:
+        yield from logins
+
+
+def _addresses_of_events(site: Site, known: list[str]) -> Iterator[str]:
+    for data in _events_of(site, known):
+        if "@" in str(data.get("email")):
+            yield str(data["email"])
+
+
+def _events_of(site: Site, known: list[str]) -> Iterator[dict[str, Any]]:
+    """What events say whose login or address is one of these names."""
+    own = {normal(name) for name in known}
+    for data in map(_parsed, site.ledger.events_saying(known)):
+        if any(isinstance(item, str) and normal(item) in own for item in (data.get("uid"), data.get("email"))):
+            yield data
 
 
 def _parsed(text: str) -> dict[str, Any]:

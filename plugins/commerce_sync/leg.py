@@ -216,7 +216,7 @@ def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: d
     run = site.ledger.begin(
         mapping.leg,
         name,
-        kind="plan" if request.mode == "plan" else chosen.kind,
+        kind="plan" if request.plans else chosen.kind,
         window=span,
         mapping_version=mapping.version,
     )
@@ -227,7 +227,10 @@ def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: d
 
 
 def _note_asked(leg: LegRun, request: Request) -> None:
-    given = {"keys": list(request.keys), "limit": request.limit, "plan": request.plan}
+    # A forgotten key is asked for as a mask that no record has; left out, the run would be one for all.
+    marks = tombstones.marks_of(leg.site.ledger, leg.mapping) if request.keys else None
+    keys = [marks.scrub(key) if marks else key for key in request.keys]
+    given = {"keys": keys, "limit": request.limit, "plan": request.plan}
     given = {name: value for name, value in given.items() if value}
     if given or leg.find(ASKED):
         with leg.write(ASKED) as into:

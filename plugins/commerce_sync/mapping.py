@@ -78,6 +78,30 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Compare:
+    """Marks that a leg leaves in its target's records, so that both sides can be compared by sums (see ``comparing``).
+
+    mark, bucket, cell: fields of the target that hold them.   edits: whose edits are looked for: of all but our own
+    user, of everybody, or of nobody.   on_missing, on_edited: whether the record is sent again.   on_double,
+    on_resurrected: whether the leg's ``on_delete`` is done to it.
+    """
+
+    mark: str = "Sync_Mark__c"
+    bucket: str = "Sync_Bucket__c"
+    cell: str = "Sync_Cell__c"
+    edits: Literal["others", "all", "none"] = "others"
+    on_missing: Literal["restore", "report"] = "restore"
+    on_edited: Literal["restore", "report"] = "restore"
+    on_double: Literal["delete", "report"] = "report"
+    on_resurrected: Literal["delete", "report"] = "delete"
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """The fields, in the order mark, bucket, cell."""
+        return self.mark, self.bucket, self.cell
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """Where records go.
 
@@ -85,6 +109,7 @@ class Target:
     delivered record that is still there but no longer meets the mapping's ``where``: ``ignore`` leaves the target as it
     is, ``delete`` does what ``on_delete`` says.   bulk_from: number of changes
     from which the system's bulk interface is used.   options: passed to the system as they are.
+    compare: set when the records carry marks.
     """
 
     system: str
@@ -95,6 +120,7 @@ class Target:
     on_leave: Literal["ignore", "delete"] = "ignore"
     bulk_from: int = 2000
     options: dict[str, Any] = field(default_factory=dict)
+    compare: Compare | None = None
 
 
 @dataclass(frozen=True, slots=True)

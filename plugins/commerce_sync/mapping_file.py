@@ -19,6 +19,7 @@ from commerce_sync.mapping import (
     Approval,
     Check,
     Checks,
+    Compare,
     Field,
     Guards,
     Limit,
@@ -68,6 +69,7 @@ def _schema() -> dict[str, Any]:
 def _build(path: Path, content: dict[str, Any]) -> Mapping:
     optional = {name: content[name] for name in ("where", "transform", "memory", "pair", "undo") if name in content}
     _check_pair(content)
+    _check_compare(content)
     return Mapping(
         leg=content["leg"],
         path=str(path),
@@ -101,6 +103,20 @@ def _check_pair(content: dict[str, Any]) -> None:
         raise ValueError("`memory` is for legs with an `aggregate`; this one has none")
 
 
+def _check_compare(content: dict[str, Any]) -> None:
+    """Marks are the leg's own: no value of the mapping may stand in their fields."""
+    target, fields = content["to"], content["fields"]
+    if "compare" not in target:
+        return
+    if target["system"] != "salesforce":
+        raise ValueError(f"`compare`, but {target['system']} cannot add marks up; only salesforce can")
+    if target["external_id"] not in fields:
+        raise ValueError(f"`compare` needs the external id {target['external_id']!r} among the fields")
+    names = Compare(**target["compare"]).names
+    if len({*names, *fields}) < len(names) + len(fields):
+        raise ValueError(f"`compare` keeps its marks in {', '.join(names)}: name three fields that nothing else fills")
+
+
 def _sources(content: dict[str, Any]) -> tuple[Source, ...]:
     if isinstance(content.get("system"), str):
         return (_source("source", content),)
@@ -130,10 +146,12 @@ def _source(name: str, content: dict[str, Any]) -> Source:
 
 
 def _target(content: dict[str, Any]) -> Target:
-    optional = {key: content[key] for key in ("bulk_from", "options", "on_leave") if key in content}
+    optional: dict[str, Any] = {key: content[key] for key in ("bulk_from", "options", "on_leave") if key in content}
     deletion = content.get("on_delete", "ignore")
     if isinstance(deletion, dict):
         deletion = {name: _literal(value) for name, value in deletion.items()}
+    if "compare" in content:
+        optional["compare"] = Compare(**content["compare"])
     return Target(
         system=content["system"],
         conn_id=content.get("connection", f"{content['system']}_default"),

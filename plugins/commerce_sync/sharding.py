@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from commerce_sync import agreement, applying, before_images, changes, delivery
+from commerce_sync import agreement, applying, before_images, changes, delivery, folding
 from commerce_sync.batches import Batch, Batches
 from commerce_sync.delivery import ORIGIN, SENDING, Targets
 from commerce_sync.errors import ConfigurationError
@@ -27,7 +27,7 @@ SHARDS = "shards"
 OF = "of"
 JOINED = (SENDING, agreement.AGREEMENT, before_images.BEFORE, LOAD)
 """Batches of a load that later steps, or an undo, read; the results come last: once they are there, all are."""
-OWN = (CHANGES, applying.AIMED, applying.STALE, *JOINED)
+OWN = (CHANGES, applying.AIMED, applying.STALE, folding.MARKED, *JOINED)
 """Batches that every shard has of its own."""
 
 

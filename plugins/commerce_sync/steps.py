@@ -344,7 +344,7 @@ class Done(BaseOperator):
         self.moves = list(moves)
 
     def execute(self, context: Context) -> dict[str, int]:
-        if request(context).mode == "plan":
+        if request(context).plans:
             raise AirflowSkipException("a plan moves nothing: no flow has to follow it")
         ledger, run_id = places.open_ledger(), context["dag_run"].run_id
         runs = (ledger.find_run(leg, legs.attempt_id(ledger, leg, run_id, fresh=False)) for leg in self.moves)

@@ -63,7 +63,7 @@ def findings(ledger: Ledger, watched: Watched, *, now: datetime | None = None) -
     now = now or datetime.now(UTC)
     found: list[Finding] = []
     for leg in watched.legs:
-        runs = [run for run in ledger.runs(leg, limit=_looked_at(watched, now)) if run.kind != "plan"]
+        runs = [run for run in ledger.runs(leg, limit=_looked_at(watched, now)) if run.kind not in ("plan", "compare")]
         if runs:
             found += _of_leg(ledger, watched, leg, runs, now)
     return found

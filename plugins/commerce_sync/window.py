@@ -10,8 +10,8 @@ from commerce_sync.errors import ConfigurationError
 from commerce_sync.mapping import Mapping
 
 Kind = Literal["changes", "complete", "backfill", "replay"]
-Mode = Literal["auto", "changes", "complete", "replay", "plan"]
-MODES: tuple[Mode, ...] = ("auto", "changes", "complete", "replay", "plan")
+Mode = Literal["auto", "changes", "complete", "replay", "plan", "plan_complete"]
+MODES: tuple[Mode, ...] = ("auto", "changes", "complete", "replay", "plan", "plan_complete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +20,7 @@ class Request:
 
     since, until: an explicit window; with ``backfill`` it is the data interval of the backfill run.   keys: only these
     records (keys as the ledger has them).   limit: at most so many changes are sent, the others wait for the next run.
+    mode: ``plan`` reads what ``auto`` would and sends nothing, ``plan_complete`` what ``complete`` would.
     plan: run of a plan of which just the changes are sent (see ``applying``).
     """
 
@@ -40,6 +41,11 @@ class Request:
             raise ConfigurationError(f"window is empty: since {self.since} is not before until {self.until}")
         if self.limit is not None and self.limit < 1:
             raise ConfigurationError(f"limit {self.limit} would send nothing; give 1 or more, or mode 'plan'")
+
+    @property
+    def plans(self) -> bool:
+        """Whether the run only says what it would do."""
+        return self.mode in ("plan", "plan_complete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,11 @@ def decide(request: Request, *, mapping: Mapping, high_water: datetime | None, c
         )
     if request.since is not None:
         return Window("backfill" if request.backfill else "changes", request.since, request.until or now)
-    if request.mode == "complete" or high_water is None or any(item.modified is None for item in mapping.sources):
+    if (
+        request.mode in ("complete", "plan_complete")
+        or high_water is None
+        or any(item.modified is None for item in mapping.sources)
+    ):
         return Window("complete", None, now)
     if request.mode != "changes" and scan_is_due(mapping.complete_scan, last=complete_at, now=now):
         return Window("complete", None, now)

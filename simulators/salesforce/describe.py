@@ -157,6 +157,12 @@ FIELD: dict[str, Any] = {
 }
 
 
+def is_groupable(spec: Field) -> bool:
+    """Whether ``GROUP BY`` takes a field: neither numbers that are no ``int``, nor moments, nor long texts."""
+    long_text = spec.type == "textarea" and spec.length > 255
+    return not (spec.type in (*NUMBER_TYPES, "address", "datetime") or long_text)
+
+
 def field(spec: Field, *, item: SObject) -> dict[str, Any]:
     """One field with all 57 keys; real describes carry them even where they say nothing."""
     text, address = spec.type in TEXT_TYPES, spec.type == "address"
@@ -176,7 +182,7 @@ def field(spec: Field, *, item: SObject) -> dict[str, Any]:
         "externalId": spec.external_id,
         "extraTypeInfo": _extra_type(spec, item),
         "filterable": not long_text,
-        "groupable": not (spec.type in (*NUMBER_TYPES, "address", "datetime") or long_text),
+        "groupable": is_groupable(spec),
         "idLookup": spec.id_lookup or spec.name == "Id",
         "label": spec.label,
         "length": spec.length,

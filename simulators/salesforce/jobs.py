@@ -124,11 +124,23 @@ async def _process(org: Org, job: Job) -> None:
     order.shuffle(blocks)
     stop = next(iter(org.faults.active("job_failed")), None)
     stop = stop if stop is not None and stop.spend() else None
-    for block in blocks:
-        rows_of_block = csv_file.parse(block, delimiter=delimiter, width=len(job.header))
-        for start in range(0, len(rows_of_block.lines), SLICE_ROWS):
-            await _breathe()
-            await _slice(org, job, rows_of_block.part(start, start + SLICE_ROWS), columns=columns, stop=stop)
+    waiting, at_once = iter(enumerate(blocks)), min(int(org.settings["parallel_batches"]), len(blocks))
+
+    async def lane() -> None:
+        for number, block in waiting:
+            owner = f"{job.id}/{number}" if at_once > 1 else job.id
+            rows_of_block = csv_file.parse(block, delimiter=delimiter, width=len(job.header))
+            await _block(org, job, rows_of_block, columns=columns, stop=stop, owner=owner)
+
+    await asyncio.gather(*(lane() for _ in range(at_once)))
+
+
+async def _block(org: Org, job: Job, rows: Rows, *, columns: Columns, stop: Rule | None, owner: str) -> None:
+    """One internal batch. Beside others of its job it goes chunk by chunk: each is a transaction with its locks."""
+    size = SLICE_ROWS if owner == job.id else CHUNK_ROWS
+    for start in range(0, len(rows.lines), size):
+        await _breathe()
+        await _slice(org, job, rows.part(start, start + size), columns=columns, stop=stop, owner=owner)
 
 
 async def _breathe() -> None:
@@ -137,16 +149,19 @@ async def _breathe() -> None:
         await asyncio.sleep(0)
 
 
-async def _slice(org: Org, job: Job, rows: Rows, *, columns: Columns, stop: Rule | None) -> None:
+async def _slice(
+    org: Org, job: Job, rows: Rows, *, columns: Columns, stop: Rule | None, owner: str
+) -> None:  # fmt: skip
     keep = _still_wanted(job, stop=stop)
     job.leftovers += rows.lines[keep:]
     for part in columns.parts(rows.part(0, keep)):
-        org.locks.contended = sum(other.state not in FINAL and other.raw is not None for other in org.jobs.values()) > 1
-        outcome = org.writer.write(columns.batch(part))
+        at_work = sum(other.state not in FINAL and other.raw is not None for other in org.jobs.values())
+        org.locks.contended = at_work > 1 or owner != job.id
+        outcome = org.writer.write(columns.batch(part, owner=owner))
         _report(job, part, outcome, misspelt=columns.misspelt)
         if org.locks.contended:
             await asyncio.sleep(org.settings["lock_hold_ms"] / 1000)
-        org.locks.release(job.id)
+        org.locks.release(owner)
 
 
 def _still_wanted(job: Job, *, stop: Rule | None) -> int:
@@ -235,10 +250,10 @@ class Columns:
         elif count:
             yield rows
 
-    def batch(self, rows: Rows) -> Batch:
-        """Typed columns of some records; records of the wrong width fail by themselves."""
+    def batch(self, rows: Rows, *, owner: str) -> Batch:
+        """Typed columns of some records; records of the wrong width fail by themselves. owner: of their locks."""
         job, width = self.job, len(self.fields)
-        batch = Batch(job.item, job.operation, len(rows.lines), key=job.key, owner=job.id)
+        batch = Batch(job.item, job.operation, len(rows.lines), key=job.key, owner=owner)
         for row, found in rows.misfits.items():
             # code unverified
             batch.errors[row] = RowError("INVALID_CSV", f"the row has {found} fields, the header {width}")

@@ -31,6 +31,8 @@ SETTINGS: dict[str, Any] = {
     "job_min_polls": 2,  # status reads before a job may look finished
     "lock_hold_ms": 20,  # how long a chunk keeps its locks while another job is at work
     "internal_batch_rows": 10_000,
+    "parallel_batches": 1,  # internal batches of one job that are at work at once; above 1 they lock each other out
+    "row_locks": True,  # whether rows that another job or batch keeps locked fail
     "duplicate_keys_fail": "all",  # all | later: which rows of a chunk fail when they share an external id
     "duplicate_rules": [],  # [{"object", "fields": [..], "rule", "message", "block": true}]
     "empty_failed_results_204": False,

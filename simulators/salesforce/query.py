@@ -145,6 +145,9 @@ def answer(text: str, *, call: Call, deleted: bool = False) -> Answer:
     if plan.counts_only:
         return Answer(body={"totalSize": rows[0][0], "done": True, "records": []})
     size = page_size(call)
+    if plan.aggregate and len(rows) > DEFAULT_PAGE:
+        message = "Aggregate query does not support queryMore(), use LIMIT to restrict the results to a single batch"
+        raise ApiError(400, "EXCEEDED_ID_LIMIT", message)
     if len(rows) <= size:
         return Answer(body=_page(plan, rows, total=len(rows), call=call))
     locator = call.org.cursors.add(plan, rows, size)

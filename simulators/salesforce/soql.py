@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from simulators.salesforce import soql_tree
+from simulators.salesforce import describe, soql_tree
 from simulators.salesforce.errors import ApiError
 from simulators.salesforce.schema import Field, SObject
 from simulators.salesforce.soql_names import Names
@@ -181,7 +181,7 @@ class Compiler:
     def _tail(self, *, aggregate: bool) -> str:
         query, tail = self.query, ""
         if query.groups:
-            tail += " GROUP BY " + ", ".join(self.expression(column)[0] for column in query.groups)
+            tail += " GROUP BY " + ", ".join(self._group(column) for column in query.groups)
         if query.having is not None:
             tail += " HAVING " + self.condition(query.having)
         orders = [] if query.counts_only else [self._order_sql(order) for order in query.orders]
@@ -194,6 +194,14 @@ class Compiler:
         if self.link is None and (query.limit is not None or query.offset):
             tail += f" LIMIT {-1 if query.limit is None else query.limit} OFFSET {query.offset}"
         return tail
+
+    def _group(self, column: Column) -> str:
+        """A field to group by; numbers, for one, cannot be. A date function makes a groupable value of any moment."""
+        sql, spec = self.expression(column)
+        if column.function is None and spec is not None and not describe.is_groupable(spec):
+            message = f"field '{column.path}' can not be grouped in a query call"
+            raise ApiError(400, "MALFORMED_QUERY", message)
+        return sql
 
     def _order_sql(self, order: soql_tree.Order) -> str:
         aliases = {column.alias.lower() for column in self.query.columns if column.alias}

@@ -96,6 +96,8 @@ class Writer:
         rules.add_up(work, parents)
 
     def _lock(self, work: Work) -> None:
+        if not self.settings["row_locks"]:
+            return
         owner = work.batch.owner
         foreign = self.locks.foreign(owner)
         if not foreign and (owner is None or not self.locks.contended):

@@ -121,6 +121,21 @@ def test_the_command_line_plans_and_applies(
     assert "no leg has a plan 'never'" in capsys.readouterr().err
 
 
+def test_only_a_plan_of_a_complete_scan_shows_deletes(
+    bare: Path, shop: Shop, org: Org, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shop.customers(1, 2, 3)
+    assert command("run", CUSTOMERS, "--leg", HOUSEHOLDS) == 0
+    shop.remove(2)
+    capsys.readouterr()
+    assert command("plan", HOUSEHOLDS, "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["effects"]["delete"] == 0
+    assert command("plan", HOUSEHOLDS, "--mode", "complete", "--json") == 0
+    (plan,) = json.loads(capsys.readouterr().out)
+    assert plan["effects"] == {"create": 0, "change": 0, "delete": 1, "none": 0}
+    assert set(org.accounts) == {"C0001", "C0002", "C0003"}
+
+
 def test_the_command_line_shows_drift(
     bare: Path, shop: Shop, org: Org, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -26,6 +24,7 @@ from commerce_sync.systems.inbox.taking import take
 from flows.appliances import Appliances, Repairs, ago, fault, noted
 from flows.both_sides import TO_ADDRESSES, TO_CUSTOMERS
 from flows.walking import CONTACTS, CUSTOMERS, HISTORY, HOUSEHOLDS, Org, Row, Shop, Walk, line, mapping_of
+from proofs import bytescan
 
 KEY, UID, UNIT = "CZQ77001", "zqlogin.one@people.example", "acme"
 FORENAME, SURNAME, PHONE, STREET = "Zqforenama", "Zqsurnamov", "+49 777 0101993", "Zqstrasse Nord"
@@ -199,64 +198,32 @@ def _nothing_passes(mapping: Any) -> Any:
     return replace(mapping.checks, source=(), rows=(RowRule("nobody_passes", "\"Commerce_Id__c\" <> 'CZQ77001'"),))
 
 
-# The scan
+# The scan, for what she is known by
 
 
 def scan(home: Path, secrets: tuple[str, ...] = SECRETS) -> Iterator[tuple[str, str]]:
-    """(file, secret) for every secret found in any file below a folder, in any of the spellings of ``spellings``."""
-    wanted = {secret: spellings(secret) for secret in secrets}
-    for path in sorted(home.rglob("*")):
-        if path.is_file():
-            for text in readings(path):
-                low = text.lower()
-                for secret, forms in wanted.items():
-                    if any(form in low or form in text for form in forms):
-                        yield str(path.relative_to(home)), secret
-
-
-def readings(path: Path) -> Iterator[bytes]:
-    """A file's bytes, what is in it decoded and unpacked, and its name."""
-    raw = path.read_bytes()
-    yield str(path).encode()
-    yield raw
-    if raw[:4] == b"PAR1":
-        table = pq.read_table(path)
-        yield json.dumps(table.to_pylist(), default=str, ensure_ascii=False).encode()
-    if raw[:2] == b"\x1f\x8b":
-        yield zlib.decompress(raw, zlib.MAX_WBITS | 16)
-
-
-def spellings(secret: str) -> set[bytes]:
-    """A secret as it is, in lower case, escaped as in JSON and addresses, in base64 at each offset, in UTF-16, in hex."""
-    plain = secret.encode()
-    found = {plain, secret.lower().encode(), quote(secret, safe="").encode(), quote(secret, safe="").lower().encode()}
-    found |= {
-        json.dumps(secret)[1:-1].replace("@", "\\u0040").encode(),
-        secret.encode("utf-16-le"),
-        plain.hex().encode(),
-    }
-    for shift in range(3):
-        coded = base64.b64encode(b"x" * shift + plain)
-        found.add(coded[(0, 2, 3)[shift] : -4])
-    return {form for form in found if len(form) >= 6}
+    """(file, secret) for every secret found in any file below a folder, see ``proofs.bytescan``."""
+    yield from bytescan.scan(home, secrets)
 
 
 @contextmanager
 def logged(home: Path) -> Iterator[Path]:
-    """All that is logged, down to the smallest detail, in a file below the home folder."""
+    """All that is logged in a file below the home folder: ours to the smallest detail, the rest as Airflow keeps it."""
     path = home / LOG
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path)
     handler.setFormatter(logging.Formatter("%(name)s %(levelname)s %(message)s"))
-    ours = logging.getLogger("commerce_sync")
-    before = ours.level
-    ours.addHandler(handler)
-    ours.setLevel(logging.DEBUG)
+    levels = {logging.getLogger("commerce_sync"): logging.DEBUG, logging.getLogger(): logging.INFO}
+    before = {logger: logger.level for logger in levels}
+    logging.getLogger().addHandler(handler)
+    for logger, level in levels.items():
+        logger.setLevel(level)
     try:
         yield path
     finally:
-        ours.removeHandler(handler)
-        ours.setLevel(before)
+        logging.getLogger().removeHandler(handler)
+        for logger, level in before.items():
+            logger.setLevel(level)
         handler.close()
 
 

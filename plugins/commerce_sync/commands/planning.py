@@ -19,10 +19,11 @@ def plan(options: Namespace) -> int:
     """Show what the next run would do, and what the target would refuse; 1 when something would stop it."""
     from commerce_sync import plan_rows, steps, walk
     from commerce_sync.flow import source_system, target_system
-    from commerce_sync.window import Request
+    from commerce_sync.window import Mode, Request
 
     site, name, plans = steps.site(), run_id("plan"), []
-    request = Request(mode="plan", since=options.since, until=options.until, keys=tuple(options.keys),
+    mode: Mode = "plan_complete" if options.mode == "complete" else "plan"
+    request = Request(mode=mode, since=options.since, until=options.until, keys=tuple(options.keys),
                       limit=options.limit)  # fmt: skip
     for mapping in _chosen(options):
         walk.leg(site, mapping, name, request=request, sources=source_system, targets=target_system)

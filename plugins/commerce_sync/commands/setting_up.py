@@ -181,7 +181,7 @@ def sf_check(options: Namespace) -> int:
 
 def _needed(options: Namespace) -> tuple[Any, Any]:
     from commerce_sync.commands.built import built_flows
-    from commerce_sync.systems.salesforce.setup import org_file
+    from commerce_sync.systems.salesforce.setup import marks, org_file
     from commerce_sync.systems.salesforce.setup.needs import needs
 
     org = org_file.load(options.fields)
@@ -191,7 +191,9 @@ def _needed(options: Namespace) -> tuple[Any, Any]:
     if unknown := set(options.flows) - set(built):
         raise ConfigurationError(f"no flow {', '.join(sorted(unknown))}; there are: {', '.join(built)}")
     chosen = {name: stages for name, stages in built.items() if name in (options.flows or built)}
-    return needs([item for stages in chosen.values() for stage in stages for item in stage], org), org
+    mappings = [item for stages in chosen.values() for stage in stages for item in stage]
+    org = marks.added(org, mappings)
+    return needs(mappings, org), org
 
 
 def add_commands(commands: Any, add: Callable[..., Any]) -> None:

@@ -14,9 +14,9 @@ from commerce_sync.errors import BalanceError, ConfigurationError
 from commerce_sync.ledger.database import insert
 from commerce_sync.ledger.tables import COUNTS, JOB, RUN
 
-Kind = Literal["changes", "complete", "backfill", "replay", "plan", "undo"]
+Kind = Literal["changes", "complete", "backfill", "replay", "plan", "undo", "compare"]
 Status = Literal["running", "green", "red", "stopped"]
-KINDS = ("changes", "complete", "backfill", "replay", "plan", "undo")
+KINDS = ("changes", "complete", "backfill", "replay", "plan", "undo", "compare")
 STATUSES = ("running", "green", "red", "stopped")
 CHANGEABLE = (*COUNTS, "status", "digest", "calls", "seconds", "message")
 

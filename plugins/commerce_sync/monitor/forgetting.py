@@ -9,6 +9,7 @@ from fastapi import HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from commerce_sync import forget as erasing
+from commerce_sync.errors import ConfigurationError
 from commerce_sync.monitor import catalogue, explaining, page
 from commerce_sync.monitor.access import Reader, Visit, Writer
 from commerce_sync.monitor.masking import masked_key
@@ -21,6 +22,17 @@ WORDS = {
     "markers": "markers and agreed values",
     "history": "messages of the history",
     "pages": "gate pages that name it",
+    "ledger_alert": "alerts that name it",
+    "ledger_alias": "names from before a merge",
+    "ledger_answer": "what people said about it",
+    "ledger_conflict": "conflicts",
+    "ledger_event": "events of the inbox",
+    "ledger_feed": "cursors of feeds that name it",
+    "ledger_hold": "holds",
+    "ledger_job": "remote jobs that name it",
+    "ledger_receipt": "receipts that name it",
+    "ledger_reject": "rejects",
+    "ledger_run": "messages of runs that name it",
 }
 
 
@@ -28,7 +40,10 @@ def ask(visit: Reader) -> HTMLResponse:
     """What would go. 403 for those who may not."""
     _demand(visit)
     key = _key(visit.asked("key"))
-    found = erasing.forget(explaining.site(), key, dry_run=True)
+    try:
+        found = erasing.forget(explaining.site(), key, dry_run=True)
+    except ConfigurationError as error:
+        raise HTTPException(400, f"{error}.") from error
     return page.show(
         visit, "forget", tab="explain", title="Forget", key=key, shown=masked_key(key, None), found=found,
         names=[masked_key(name, None) for name in found.known_as], known=catalogue.read(), words=WORDS,

@@ -68,10 +68,10 @@ def apply(visit: Writer, leg: str, run: str) -> RedirectResponse:
 
 
 def _together(known: catalogue.Catalogue, leg: str, run: str) -> list[str]:
-    """The legs of the flow that were planned in the same run, and so are sent together."""
-    flow = known.flow_of(leg)
-    named = book.browser().runs_named([(name, run) for name in flow.legs]) if flow else {}
-    return [name for name, _run in named if named[name, run].kind == "plan"]
+    """The other legs of the flow that were planned in the same run and have something to send: they go with it."""
+    flow, batches = known.flow_of(leg), places.batches()
+    others = [name for name in flow.legs if name != leg] if flow else []
+    return [name for name in others if (found := plan_rows.load(batches, name, run)) is not None and found.rows]
 
 
 def _start(text: str) -> int:

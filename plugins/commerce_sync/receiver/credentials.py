@@ -58,8 +58,18 @@ class Credential:
     def __repr__(self) -> str:
         return f"<Credential {self.scheme}>"
 
+    @property
+    def proofs(self) -> tuple[str, ...]:
+        """The headers that prove who sends; each may come once: of two, a proxy may have judged the other."""
+        if self.scheme == "hmac":
+            return (self.signature_header, *([self.timestamp_header] if self.timestamp_header else []))
+        return (self.header,) if self.scheme == "header" else ("authorization",)
+
     def check_headers(self, headers: Headers) -> None:
         """Raises Refusal unless the headers prove it; a signature is left to ``check_body``."""
+        names = [name.lower() for name in headers]  # of the framework's headers a name comes as often as it was sent
+        if any(names.count(name.lower()) > 1 for name in self.proofs):
+            raise not_allowed("doubled", "a header with credentials came more than once")
         if self.scheme == "hmac":
             if not headers.get(self.signature_header):
                 raise not_allowed("no_signature", f"the header {self.signature_header} is missing")

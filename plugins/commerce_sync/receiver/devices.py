@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from commerce_sync.errors import SyncError
 from commerce_sync.ledger import REFUSED, Refused, event_schema, reject_schema
 from commerce_sync.receiver.bodies import must_be, parsed
 from commerce_sync.receiver.deliveries import Call, Delivery, Hint, answered, digest, rows_of
@@ -56,7 +57,14 @@ class Platforms:
     def find(self, conn_id: str) -> Platform:
         """The platform of a connection; default ``opentext_iot_default``."""
         hook = OpenTextIotHook(conn_id or OpenTextIotHook.default_conn_name)
-        return Platform(hook.profile, lambda wanted: self._known(hook, wanted))
+        try:
+            profile = hook.profile
+        except SyncError:
+            raise
+        except Exception as error:  # there is no such connection, or a secrets backend fails in its own way
+            kind = type(error).__name__
+            raise later("no_platform", f"the platform's connection cannot be read ({kind})", seconds=60) from error
+        return Platform(profile, lambda wanted: self._known(hook, wanted))
 
     def _known(self, hook: OpenTextIotHook, wanted: Sequence[str]) -> dict[str, str]:
         with self._turn:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,6 +15,8 @@ import msgspec
 
 from commerce_sync.errors import RetryableError
 
+SHORTEST_SECRET = 4
+"""Shorter ones would mask every other word."""
 PASSING = frozenset({408, 420, 425, 429, 500, 502, 503, 504})
 NOT_PROCESSED = frozenset({420, 425, 429, 503})
 """Statuses that say the request had no effect, so that any method may be sent again."""
@@ -63,6 +67,27 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (parsedate_to_datetime(asked) - now).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+def secrets_in(headers: Mapping[str, str], query: Mapping[str, str]) -> set[str]:
+    """What of a request's credentials must not come back in a message: tokens, passwords, signatures of addresses."""
+    found = {query[name] for name in ("sig", "signature", "token") if name in query}
+    for value in headers.values():
+        scheme, _, rest = value.partition(" ")
+        found.add(rest or scheme)
+        if scheme == "Basic":
+            try:
+                found.add(base64.b64decode(rest).decode().partition(":")[2])
+            except (binascii.Error, UnicodeDecodeError):
+                continue
+    return found
+
+
+def without(body: bytes, secrets: Iterable[str]) -> bytes:
+    """An answer that repeats the request's credentials (debugging far sides and proxies do), without them."""
+    for secret in sorted((one for one in secrets if len(one) >= SHORTEST_SECRET), key=len, reverse=True):
+        body = body.replace(secret.encode(), b"***")
+    return body
 
 
 def excerpt(body: bytes, *, length: int = 300) -> str:

@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import ssl
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,6 +37,8 @@ from commerce_sync.systems.answers import (
     UnknownOutcomeError,
     excerpt,
     retry_after_s,
+    secrets_in,
+    without,
 )
 from commerce_sync.systems.tokens import (
     Auth,
@@ -45,6 +46,15 @@ from commerce_sync.systems.tokens import (
     ClientCredentials,
     FixedHeaders,
     TokenEndpoint,
+)
+from commerce_sync.systems.trust import (
+    KEPT_ELSEWHERE,
+    MOST_REDIRECTS,
+    REDIRECTED,
+    USUAL,
+    Trust,
+    onward,
+    refusal,
 )
 
 __all__ = [
@@ -83,8 +93,8 @@ class RestSession:
     auth: gives headers, renews them once after a 401.   tries: attempts per call for 429, 5xx, lost
     connections.   max_per_second: starts of calls by this session; the budget of ``name``, if it has one, holds for
     all processes together.   on_call: told every attempt.   classify: maps a status
-    and body outside ``ok`` to an error, None for the usual reading.   ca_file: PEM bundle to trust instead of
-    the system's.   connections: open at once.
+    and body outside ``ok`` to an error, None for the usual reading.   trust: CA, own certificate, whether http may be.
+    connections: open at once.
     sleep, clock: injected by tests.   ``calls`` counts attempts by "METHOD route".
     """
 
@@ -98,12 +108,13 @@ class RestSession:
         tries: int = 4,
         max_per_second: float | None = None,
         on_call: Callable[[Call], None] | None = None,
-        ca_file: str | None = None,
+        trust: Trust = USUAL,
         classify: Classify | None = None,
         connections: int = 16,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        trust.permit(base_url, name=name)
         self.base_url = base_url.rstrip("/")
         self.name = name
         self.calls: Counter[str] = Counter()
@@ -112,7 +123,7 @@ class RestSession:
         self._tries = tries
         self._gap_s = 1 / max_per_second if max_per_second else 0.0
         self._on_call = on_call
-        self._ca_file = ca_file
+        self._trust = trust
         self._classify = classify
         self._connections = connections
         self._sleep = sleep
@@ -125,7 +136,7 @@ class RestSession:
         return f"RestSession({self.name!r}, {self.base_url!r})"
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(limit=self._connections, ssl=trust(self._ca_file))
+        connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._trust.context())
         self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
         # aiohttp repeats PUT and GET by itself on a dropped connection, a stream from where it stood.
         self._session._retry_connection = False
@@ -163,6 +174,7 @@ class RestSession:
         Raises RetryableError, UnknownOutcomeError, ConfigurationError, QuotaError or what ``classify`` gives.
         """
         url = self._url(path_or_url, params)
+        self._trust.permit(url, name=self.name)
         sent = dict(headers or {})
         if json is not None:
             data = msgspec.json.encode(json)
@@ -206,7 +218,20 @@ class RestSession:
         return response
 
     async def _authorised(self, request: _Request) -> Response:
-        """One attempt with valid credentials: a 401 renews them once."""
+        """One attempt with valid credentials; a read follows redirects, without credentials to another origin."""
+        for _hop in range(MOST_REDIRECTS):
+            response = await self._answered(request)
+            following = onward(request.method, request.url, response.status, response.headers.get("Location", ""))
+            if following is None or response.status in request.ok:
+                return self._judged(request, response)
+            self._trust.permit(following, name=self.name)
+            stays = following.origin() == request.url.origin()
+            kept = {name: value for name, value in request.headers.items() if stays or name.lower() in KEPT_ELSEWHERE}
+            request = replace(request, url=following, headers=kept)
+        raise ConfigurationError(f"{self._what(request)}: redirected more than {MOST_REDIRECTS} times; check the host")
+
+    async def _answered(self, request: _Request) -> Response:
+        """The answer to one address; a 401 renews the credentials once."""
         ours = request.url.origin() == URL(self.base_url).origin()
         granted = await self._granted() if ours else {}
         response = await self._attempt(request, granted)
@@ -215,7 +240,7 @@ class RestSession:
             response = await self._attempt(request, await self._granted())
             if response.status == 401:
                 raise self._refused(request, response)
-        return self._judged(request, response)
+        return response
 
     async def _granted(self) -> dict[str, str]:
         assert self._auth_lock is not None, "use RestSession as 'async with'"
@@ -242,10 +267,14 @@ class RestSession:
                 request.url,
                 data=data,
                 headers={**request.headers, **granted},
+                allow_redirects=False,
                 **request.options,
             ) as answer:
                 status, headers = answer.status, answer.headers
-                return Response(status, headers, await _read(answer, request))
+                body = await _read(answer, request)
+                if status not in request.ok:
+                    body = without(body, secrets_in(granted, request.url.query))
+                return Response(status, headers, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self._no_answer(request, error) from error
         finally:
@@ -280,8 +309,10 @@ class RestSession:
             self._on_call(Call(self.name, request.method, request.route, status, seconds, headers))
 
     def _no_answer(self, request: _Request, error: Exception) -> SyncError:
-        if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.InvalidURL):
-            return ConfigurationError(f"{self._what(request)}: {type(error).__name__}; check host and ca_file")
+        if isinstance(error, aiohttp.InvalidURL):
+            return ConfigurationError(f"{self._what(request)}: this is no address; check the connection's host")
+        if said := refusal(error):
+            return ConfigurationError(f"{self._what(request)}: {said}")
         what = f"{self._what(request)}: no answer ({type(error).__name__})"
         # A connector error means that nothing was sent; everything else may have had its effect.
         if request.repeatable or isinstance(error, aiohttp.ClientConnectorError):
@@ -296,6 +327,9 @@ class RestSession:
 
     def _usual(self, request: _Request, response: Response) -> SyncError:
         what = f"{self._what(request)} answered {response.status}: {excerpt(response.body)}"
+        if response.status in REDIRECTED:
+            return ConfigurationError(f"{self._what(request)} answered {response.status}, a redirect, which calls that "
+                                      "change something do not follow: correct the connection's host")  # fmt: skip
         if response.status not in PASSING:
             return self._refused(request, response) if response.status in (401, 403) else ConfigurationError(what)
         if request.repeatable or response.status in NOT_PROCESSED:
@@ -329,16 +363,6 @@ def file_body(path: Path) -> tuple[Callable[[], AsyncIterator[bytes]], dict[str,
                 yield block
 
     return stream, {"Content-Length": str(path.stat().st_size)}
-
-
-def trust(ca_file: str | None) -> ssl.SSLContext | bool:
-    """What aiohttp's ``ssl`` takes. Raises ConfigurationError when the file cannot be read as PEM."""
-    if not ca_file:
-        return True
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigurationError(f"ca_file {ca_file!r} cannot be used as a PEM bundle: {error}") from error
 
 
 async def _read(answer: aiohttp.ClientResponse, request: _Request) -> bytes:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import aiohttp
 
-from commerce_sync.errors import ConfigurationError, RetryableError
+from commerce_sync.errors import ConfigurationError, RetryableError, SyncError
+from commerce_sync.systems.answers import excerpt, without
+from commerce_sync.systems.trust import USUAL, Trust, refusal
 
 TOKEN_TIMEOUT_S = 30.0
 
@@ -55,13 +56,16 @@ class TokenEndpoint:
     """A bearer token from an OAuth 2 token endpoint (RFC 6749), fetched when needed and when it is refused.
 
     form: gives the fields of the token request, computed anew each time (assertions expire).
+    Raises ConfigurationError for an address without TLS that ``trust`` does not permit.
     """
 
-    def __init__(self, url: str, *, form: Callable[[], dict[str, str]], ca_file: str | None = None) -> None:
+    def __init__(self, url: str, *, form: Callable[[], dict[str, str]], trust: Trust = USUAL) -> None:
+        trust.permit(url, name="token endpoint")
         self.url = url
         self.answer: dict[str, Any] = {}
+        self._secrets: set[str] = set()
         self._form = form
-        self._ca_file = ca_file
+        self._trust = trust
         self._expires_at = float("inf")
 
     def __repr__(self) -> str:
@@ -80,6 +84,7 @@ class TokenEndpoint:
             raise RetryableError(f"token endpoint {self.url} answered {status}")
         if status != 200 or "access_token" not in answer:
             said = f"{answer.get('error', '')} {answer.get('error_description', '')}".strip() or "no OAuth error text"
+            said = excerpt(without(said.encode(), self._secrets))
             raise ConfigurationError(
                 f"token endpoint {self.url} answered {status} ({said}): check client id, secret or key, "
                 "user and the app's permitted flows"
@@ -90,22 +95,22 @@ class TokenEndpoint:
 
     async def _fetch(self) -> tuple[int, dict[str, Any]]:
         timeout = aiohttp.ClientTimeout(total=TOKEN_TIMEOUT_S)
+        form = self._form()
+        self._secrets = {form[name] for name in ("client_secret", "assertion") if name in form}
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
-                session.post(self.url, data=self._form(), ssl=self._trust(), allow_redirects=False) as answer,
+                session.post(self.url, data=form, ssl=self._trust.context(), allow_redirects=False) as answer,
             ):
                 decoded = await _json_or_nothing(answer)
                 return answer.status, decoded
-        except aiohttp.ClientConnectorCertificateError:
-            raise ConfigurationError(
-                f"token endpoint {self.url} shows a certificate that is not trusted; set the connection's ca_file"
-            ) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise RetryableError(f"token endpoint {self.url}: no answer ({type(error).__name__})") from None
+            raise self._no_answer(error) from None
 
-    def _trust(self) -> ssl.SSLContext | bool:
-        return ssl.create_default_context(cafile=self._ca_file) if self._ca_file else True
+    def _no_answer(self, error: Exception) -> SyncError:
+        if said := refusal(error):
+            return ConfigurationError(f"token endpoint {self.url}: {said}")
+        return RetryableError(f"token endpoint {self.url}: no answer ({type(error).__name__})")
 
 
 class ClientCredentials(TokenEndpoint):
@@ -118,12 +123,12 @@ class ClientCredentials(TokenEndpoint):
         client_id: str,
         client_secret: str,
         scope: str | None = None,
-        ca_file: str | None = None,
+        trust: Trust = USUAL,
     ) -> None:
         fields = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret}
         if scope:
             fields["scope"] = scope
-        super().__init__(url, form=lambda: dict(fields), ca_file=ca_file)
+        super().__init__(url, form=lambda: dict(fields), trust=trust)
 
 
 async def _json_or_nothing(answer: aiohttp.ClientResponse) -> dict[str, Any]:

@@ -253,3 +253,20 @@ def test_where_clauses_agree_with_the_same_filter_in_python(api, salesforce):
         assert found == {row["Name"] for row in ROWS if python(row)}
 
     agree()
+
+
+def test_numbers_and_moments_cannot_be_grouped_by(api, people):
+    for name in ("Order_Count__c", "SystemModstamp"):
+        answer = api.get("query", params={"q": f"SELECT {name}, COUNT(Id) FROM Account GROUP BY {name}"})
+        assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "MALFORMED_QUERY")
+        assert answer.json()[0]["message"].endswith(f"field '{name}' can not be grouped in a query call")
+    by_day = "SELECT DAY_ONLY(CreatedDate), COUNT(Id) FROM Account GROUP BY DAY_ONLY(CreatedDate)"
+    assert api.get("query", params={"q": by_day}).status_code == 200
+
+
+def test_an_aggregate_query_has_one_page(api, salesforce):
+    salesforce.put("Account", [{"Name": f"A {number:04d}"} for number in range(2001)])
+    grouped = "SELECT Name, COUNT(Id) n FROM Account GROUP BY Name"
+    answer = api.get("query", params={"q": grouped})
+    assert (answer.status_code, answer.json()[0]["errorCode"]) == (400, "EXCEEDED_ID_LIMIT")
+    assert len(api.query(f"{grouped} LIMIT 2000")) == 2000

@@ -10,6 +10,7 @@ from commerce_sync.errors import ConfigurationError, RejectedError, RetryableErr
 from commerce_sync.provider import get_provider_info
 from commerce_sync.systems.iconik import catalogue, media, metadata, services
 from commerce_sync.systems.iconik.reasons import classify, complaints
+from commerce_sync.systems.trust_fields import TRUST_FIELDS
 
 
 @pytest.mark.parametrize(("count", "per_page"), [(0, 5), (4, 5), (5, 5), (6, 5), (11, 5), (10, 10)])
@@ -263,7 +264,7 @@ def test_the_provider_names_the_connection_type_and_its_form() -> None:
     )
     module, _, name = found["hook-class-name"].rpartition(".")
     assert getattr(import_module(module), name).conn_type == "commerce_sync_iconik"
-    assert set(found["conn-fields"]) == {"view", "max_per_second", "timeout_s", "ca_file"}
+    assert set(found["conn-fields"]) == {"view", "max_per_second", "timeout_s", *TRUST_FIELDS}
     assert found["ui-field-behaviour"]["relabeling"]["login"] == "App-ID"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,10 +55,29 @@ def test_jobs_fit_and_running_jobs_share_no_parent(rows: list[Any], max_rows: in
             stage.close()
 
 
+def test_a_parent_with_more_rows_than_an_internal_batch_gets_a_chain_of_jobs_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("commerce_sync.systems.salesforce.pieces.INTERNAL_ROWS", 300)
+    rows = [("hot" if n % 2 else f"p{n % 50}", "x") for n in range(1600)]
+    stage = staged(tmp_path, rows)
+    try:
+        pieces = cut(stage, "upsert", where="true", max_rows=5000, max_bytes=1_000_000)
+        check(stage, pieces, 1600, 5000, 1_000_000, tmp_path)
+    finally:
+        stage.close()
+    hot = [piece for piece in pieces if piece.alone]
+    assert [(piece.rows, piece.chained, piece.waits) for piece in hot] == [
+        (300, False, False), (300, True, False), (200, True, False),
+    ]  # fmt: skip
+    assert sum(piece.rows for piece in pieces if not piece.alone) == 800
+
+
 def check(stage: Stage, pieces: list[Any], rows: int, max_rows: int, max_bytes: int, folder: Path) -> None:
     assert sum(piece.rows for piece in pieces) == rows
     assert pieces[0].first == 0
     together: set[str] = set()
+    just_before: set[str] = set()
     for before, piece in itertools.zip_longest([None, *pieces[:-1]], pieces):
         assert before is None or piece.first == before.end
         path = folder / "piece.csv"
@@ -72,8 +92,9 @@ def check(stage: Stage, pieces: list[Any], rows: int, max_rows: int, max_bytes: 
         parents = {row[0] for row in found}
         if piece.waits:
             together = set()
-        assert not parents & together
+        assert not parents & (together - just_before if piece.chained else together)
         together |= parents
+        just_before = parents
 
 
 def staged(folder: Path, rows: list[Any]) -> Stage:

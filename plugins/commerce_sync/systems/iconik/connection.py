@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from commerce_sync.systems.trust_fields import TRUST_FIELDS
+
 CONN_TYPE = "commerce_sync_iconik"
 DEFAULT_HOST = "https://app.iconik.io"
 MAX_PER_SECOND = 40.0
@@ -38,11 +40,7 @@ CONNECTION: dict[str, Any] = {
             "description": "Seconds one call may take; downloads end when no byte came for so long.",
             "schema": {"type": ["number", "null"], "minimum": 1, "default": 60},
         },
-        "ca_file": {
-            "label": "CA file",
-            "description": "PEM bundle to trust instead of the system's.",
-            "schema": {"type": ["string", "null"]},
-        },
+        **TRUST_FIELDS,
     },
 }
 """The connection type with its form, in the declarative format of a provider's ``connection-types``."""

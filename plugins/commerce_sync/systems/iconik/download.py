@@ -15,9 +15,9 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from commerce_sync.errors import RetryableError
+from commerce_sync.errors import ConfigurationError, RetryableError
 from commerce_sync.systems.iconik.reasons import NOT_FOUND, IconikRefusal
-from commerce_sync.systems.rest import trust
+from commerce_sync.systems.trust import USUAL, Trust, refusal
 
 Address = Callable[[], Awaitable[str]]
 BLOCK_BYTES = 1 << 20
@@ -47,7 +47,7 @@ class _Spoiled(Exception):
 
 async def download(
     address: Address, to: Path, *, expected_checksum: str | None = None, size: int | None = None,
-    ca_file: str | None = None, stall_s: float = 60.0, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    trust: Trust = USUAL, stall_s: float = 60.0, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Downloaded:  # fmt: skip
     """Fetch a file to ``to``, whatever its size, in constant memory.
 
@@ -58,9 +58,15 @@ async def download(
     """
     part = to.with_name(to.name + ".part")
     to.parent.mkdir(parents=True, exist_ok=True)
-    fetching = _Fetch(address, part, size=size, sleep=sleep)
+
+    async def permitted() -> str:
+        url = await address()
+        trust.permit(URL(url, encoded=True), name=f"download of {to.name}")
+        return url
+
+    fetching = _Fetch(permitted, part, size=size, sleep=sleep)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30, sock_read=stall_s)
-    connector = aiohttp.TCPConnector(ssl=trust(ca_file))
+    connector = aiohttp.TCPConnector(ssl=trust.context())
     async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
         resumed = _length(part)
         for last in (False, True):
@@ -125,6 +131,8 @@ class _Fetch:
                     await self._write(answer, have)
                     return status, True, ""
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if said := refusal(error):
+                raise ConfigurationError(f"download of {self._part.stem}: {said}") from error
             return status, False, f"the connection was cut ({type(error).__name__})"
         return status, *self._refused(status, have)
 

@@ -29,6 +29,7 @@ from commerce_sync.systems.iconik.targets import WriteOptions
 from commerce_sync.systems.jobs import Loaded
 from commerce_sync.systems.metadata import Objects
 from commerce_sync.systems.rest import Call, RestSession
+from commerce_sync.systems.trust import Trust
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,7 +91,7 @@ class IconikHook(HttpHook):
             timeout_s=float(self._extra.get("timeout_s") or 60),
             max_per_second=float(self._extra.get("max_per_second") or MAX_PER_SECOND),
             on_call=self._on_call,
-            ca_file=self._extra.get("ca_file") or None,
+            trust=Trust.of(self._extra),
             classify=classify,
             sleep=self._sleep,
         )
@@ -237,7 +238,7 @@ class IconikHook(HttpHook):
         async def work(client: IconikClient) -> download.Downloaded:
             return await download.download(
                 lambda: media.address(client, asset_id, kind, key), to, expected_checksum=expected_checksum, size=size,
-                ca_file=self._extra.get("ca_file") or None, sleep=self._sleep,
+                trust=Trust.of(self._extra), sleep=self._sleep,
             )  # fmt: skip
 
         return self._run(work)

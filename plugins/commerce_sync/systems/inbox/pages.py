@@ -12,6 +12,7 @@ from yarl import URL
 from commerce_sync.errors import ConfigurationError, RetryableError
 from commerce_sync.systems.inbox.feeds import FeedFile
 from commerce_sync.systems.rest import Auth, Basic, FixedHeaders, RestSession
+from commerce_sync.systems.trust import Trust
 
 TIMEOUT_S = 60.0
 
@@ -46,7 +47,7 @@ def session(feed: FeedFile, *, on_call: Any = None) -> RestSession:
         host = f"{host}:{found.port}"
     extra = found.extra_dejson
     return RestSession(host, auth=_auth(found, extra), name=feed.connection, timeout_s=TIMEOUT_S, on_call=on_call,
-                       ca_file=extra.get("ca_file"))  # fmt: skip
+                       trust=Trust.of(extra))  # fmt: skip
 
 
 def _auth(found: Any, extra: dict[str, Any]) -> Auth:

@@ -8,9 +8,10 @@ from typing import Any
 
 import aiohttp
 
-from commerce_sync.errors import ConfigurationError, RetryableError
+from commerce_sync.errors import ConfigurationError
 from commerce_sync.systems.opentext_iot.profile import SignIn
 from commerce_sync.systems.tokens import TOKEN_TIMEOUT_S, Basic, TokenEndpoint
+from commerce_sync.systems.trust import USUAL, Trust
 
 
 class IotToken(TokenEndpoint):
@@ -22,7 +23,7 @@ class IotToken(TokenEndpoint):
 
     def __init__(
         self, base_url: str, sign_in: SignIn, *, client_id: str, client_secret: str,
-        values: Mapping[str, str | None], ca_file: str | None = None,
+        values: Mapping[str, str | None], trust: Trust = USUAL,
     ) -> None:  # fmt: skip
         self._sign_in = sign_in
         self._pair = (client_id, client_secret)
@@ -33,7 +34,7 @@ class IotToken(TokenEndpoint):
                 f"the token path {sign_in.token_path!r} needs a value the connection does not have; fill in: "
                 + ", ".join(name for name, value in values.items() if not value)
             )
-        super().__init__(base_url.rstrip("/") + path, form=self._fields, ca_file=ca_file)
+        super().__init__(base_url.rstrip("/") + path, form=self._fields, trust=trust)
 
     def _fields(self) -> dict[str, str]:
         form = {"grant_type": "client_credentials"}
@@ -58,20 +59,17 @@ class IotToken(TokenEndpoint):
         sent = {"Accept": self._sign_in.accept}
         if self._sign_in.style == "basic":
             sent |= await Basic(*self._pair).headers()
+        self._secrets = {self._pair[1], sent.get("Authorization", "").removeprefix("Basic ")}
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.post(
-                    self.url, data=self._form(), headers=sent, ssl=self._trust(), allow_redirects=False
+                    self.url, data=self._form(), headers=sent, ssl=self._trust.context(), allow_redirects=False
                 ) as answer,
             ):
                 return answer.status, await _object(answer)
-        except aiohttp.ClientConnectorCertificateError:
-            raise ConfigurationError(
-                f"token endpoint {self.url} shows a certificate that is not trusted; set the connection's ca_file"
-            ) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise RetryableError(f"token endpoint {self.url}: no answer ({type(error).__name__})") from None
+            raise self._no_answer(error) from None
 
 
 def _filled(text: str, values: Mapping[str, str | None]) -> str | None:

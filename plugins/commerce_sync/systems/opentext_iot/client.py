@@ -28,6 +28,7 @@ from commerce_sync.systems.opentext_iot.documents import (
 from commerce_sync.systems.opentext_iot.profile import Paging, Profile
 from commerce_sync.systems.rest import RestSession
 from commerce_sync.systems.tokens import Auth
+from commerce_sync.systems.trust import USUAL, Trust
 
 REASONS = {400: "validation", 403: "permission", 404: "reference", 422: "validation", 428: "lock"}
 MOST_PAGES = 100_000
@@ -43,13 +44,13 @@ class IotClient:
 
     def __init__(
         self, base_url: str, profile: Profile, auth: Auth, *, name: str, timeout_s: float = 60,
-        max_per_second: float | None = None, ca_file: str | None = None, on_call: Callable[[Call], None] | None = None,
+        max_per_second: float | None = None, trust: Trust = USUAL, on_call: Callable[[Call], None] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:  # fmt: skip
         self.profile = profile
         self.sleep = sleep
         self._session = RestSession(
-            base_url, auth=auth, name=name, timeout_s=timeout_s, max_per_second=max_per_second, ca_file=ca_file,
+            base_url, auth=auth, name=name, timeout_s=timeout_s, max_per_second=max_per_second, trust=trust,
             on_call=on_call, sleep=sleep,
         )  # fmt: skip
         self._types: dict[str, AttributeType] | None = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from commerce_sync.systems.trust_fields import TRUST_FIELDS
+
 CONN_TYPE = "commerce_sync_opentext_iot"
 CALLS_PER_SECOND = 10
 
@@ -32,7 +34,7 @@ CONNECTION: dict[str, Any] = {
         "profile_file": _text("Profile file", "A profile of your own (YAML), instead of one of the above."),
         "realm": _text("Realm", "Sent as x-realm; empty for none."),
         "tenant": _text("Tenant", "Part of the token path of some gateways."),
-        "ca_file": _text("CA file", "PEM bundle to trust instead of the system's."),
+        **TRUST_FIELDS,
         "timeout_s": _number("Time-out (s)", "Seconds one request may take.", minimum=1, default=60),
         "max_per_second": _number(
             "Requests per second", "Upper limit; the platform publishes none.", exclusiveMinimum=0,

@@ -23,6 +23,7 @@ from commerce_sync.systems.opentext_iot.asked import Extracted, ReadOptions, che
 from commerce_sync.systems.opentext_iot.auth import IotToken
 from commerce_sync.systems.opentext_iot.client import IotClient
 from commerce_sync.systems.opentext_iot.profile import Profile, profile
+from commerce_sync.systems.trust import Trust
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,14 +78,14 @@ class OpenTextIotHook(HttpHook):
         if not found.login or not found.password:
             raise ConfigurationError(f"connection {self.conn_id!r} lacks client id (login) or client secret (password)")
         values = {"realm": self._extra("realm"), "tenant": self._extra("tenant")}
-        ca_file = self._extra("ca_file")
+        trust = Trust.of(found.extra_dejson)
         auth = IotToken(
             address, self.profile.auth, client_id=found.login, client_secret=found.password, values=values,
-            ca_file=ca_file,
+            trust=trust,
         )  # fmt: skip
         return IotClient(
             address, self.profile, auth, name=self.conn_id, timeout_s=float(self._extra("timeout_s") or 60),
-            max_per_second=float(self._extra("max_per_second") or CALLS_PER_SECOND), ca_file=ca_file,
+            max_per_second=float(self._extra("max_per_second") or CALLS_PER_SECOND), trust=trust,
             on_call=self._on_call, sleep=self._sleep,
         )  # fmt: skip
 

@@ -8,6 +8,7 @@ import jwt
 
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.systems.tokens import ClientCredentials, TokenEndpoint
+from commerce_sync.systems.trust import USUAL, Trust
 
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105
 ASSERTION_LIFETIME_S = 180
@@ -15,14 +16,14 @@ JWT_GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 def client_credentials(
-    instance_url: str, *, client_id: str, client_secret: str, ca_file: str | None = None
+    instance_url: str, *, client_id: str, client_secret: str, trust: Trust = USUAL
 ) -> ClientCredentials:
     """Tokens of the app's Run-As user. The generic login hosts refuse this grant: My Domain only.
 
     Source: help.salesforce.com, OAuth 2.0 Client Credentials Flow for Server-to-Server Integration.
     """
     url = instance_url.rstrip("/") + TOKEN_PATH
-    return ClientCredentials(url, client_id=client_id, client_secret=client_secret, ca_file=ca_file)
+    return ClientCredentials(url, client_id=client_id, client_secret=client_secret, trust=trust)
 
 
 def jwt_bearer(
@@ -32,7 +33,7 @@ def jwt_bearer(
     username: str,
     private_key: str,
     audience: str | None = None,
-    ca_file: str | None = None,
+    trust: Trust = USUAL,
 ) -> TokenEndpoint:
     """Tokens of ``username`` by an RS256 assertion signed with the app's private key (PEM text).
 
@@ -51,7 +52,7 @@ def jwt_bearer(
         }
         return {"grant_type": JWT_GRANT, "assertion": _signed(claims, private_key)}
 
-    return TokenEndpoint(base + TOKEN_PATH, form=form, ca_file=ca_file)
+    return TokenEndpoint(base + TOKEN_PATH, form=form, trust=trust)
 
 
 def _signed(claims: dict[str, object], private_key: str) -> str:

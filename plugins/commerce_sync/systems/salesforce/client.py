@@ -16,6 +16,7 @@ from commerce_sync.systems.answers import Call, Response
 from commerce_sync.systems.rest import RestSession
 from commerce_sync.systems.salesforce.reasons import classify
 from commerce_sync.systems.tokens import Auth
+from commerce_sync.systems.trust import USUAL, Trust
 
 COLLECTION_ROWS = 200
 URL_BYTES = 7_500
@@ -37,7 +38,7 @@ class SalesforceClient:
         auth: Auth,
         version: str = "62.0",
         *,
-        ca_file: str | None = None,
+        trust: Trust = USUAL,
         timeout_s: float = 120,
         call_reserve: int = 0,
         name: str = "salesforce",
@@ -59,7 +60,7 @@ class SalesforceClient:
             auth=auth,
             name=name,
             timeout_s=timeout_s,
-            ca_file=ca_file,
+            trust=trust,
             classify=classify,
             on_call=self._heard,
             sleep=sleep,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from commerce_sync.systems.trust_fields import TRUST_FIELDS
+
 CONN_TYPE = "commerce_sync_salesforce"
 DEFAULT_VERSION = "62.0"
 
@@ -40,11 +42,7 @@ CONNECTION: dict[str, Any] = {
             "label": "API version",
             "schema": {"type": ["string", "null"], "default": DEFAULT_VERSION},
         },
-        "ca_file": {
-            "label": "CA file",
-            "description": "PEM bundle to trust instead of the system's.",
-            "schema": {"type": ["string", "null"]},
-        },
+        **TRUST_FIELDS,
         "call_reserve": {
             "label": "Daily calls to leave to others",
             "description": "Below this number of API calls left in the org's 24 hours nothing more is called.",

@@ -27,6 +27,7 @@ from commerce_sync.systems.salesforce.auth import client_credentials, jwt_bearer
 from commerce_sync.systems.salesforce.bulk import Ingest
 from commerce_sync.systems.salesforce.client import SalesforceClient
 from commerce_sync.systems.salesforce.describe import gone, problems
+from commerce_sync.systems.salesforce.folded import Folded
 from commerce_sync.systems.salesforce.loader import Load, Unfinished
 from commerce_sync.systems.salesforce.predict import predict
 from commerce_sync.systems.salesforce.present import current
@@ -35,6 +36,7 @@ from commerce_sync.systems.salesforce.reading import Extracted, extract
 from commerce_sync.systems.salesforce.results import empty
 from commerce_sync.systems.salesforce.source_check import problems_of_source
 from commerce_sync.systems.tokens import Auth
+from commerce_sync.systems.trust import Trust
 
 if TYPE_CHECKING:
     import duckdb
@@ -44,7 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["CONNECTION", "CONN_TYPE", "SalesforceHook"]
 
 
-class SalesforceHook(HttpHook):
+class SalesforceHook(Folded, HttpHook):
     """Salesforce by one connection of type ``commerce_sync_salesforce``.
 
     on_call: told every HTTP call (budget).   scratch: folder for a load's working files, default the system's.
@@ -88,7 +90,7 @@ class SalesforceHook(HttpHook):
             self.base_url,
             self._auth_of(connection, extra),
             str(extra.get("version") or DEFAULT_VERSION).removeprefix("v"),
-            ca_file=extra.get("ca_file") or None,
+            trust=Trust.of(extra),
             call_reserve=int(extra.get("call_reserve") or 0),
             name=self.salesforce_conn_id,
             on_call=self._on_call,
@@ -96,15 +98,15 @@ class SalesforceHook(HttpHook):
         )
 
     def _auth_of(self, connection: Connection, extra: dict[str, Any]) -> Auth:
-        ca_file = extra.get("ca_file") or None
+        trust = Trust.of(extra)
         if connection.login and connection.password and not extra.get("private_key"):
             return client_credentials(
-                self.base_url, client_id=connection.login, client_secret=connection.password, ca_file=ca_file
+                self.base_url, client_id=connection.login, client_secret=connection.password, trust=trust
             )
         if connection.login and extra.get("private_key") and extra.get("username"):
             return jwt_bearer(
                 self.base_url, client_id=connection.login, username=extra["username"],
-                private_key=extra["private_key"], audience=extra.get("audience") or None, ca_file=ca_file,
+                private_key=extra["private_key"], audience=extra.get("audience") or None, trust=trust,
             )  # fmt: skip
         raise ConfigurationError(
             f"connection {self.salesforce_conn_id!r} needs a client id (login) with either a client secret "

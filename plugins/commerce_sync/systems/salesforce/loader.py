@@ -106,6 +106,7 @@ class Load:
         self._until = asyncio.get_running_loop().time() + self._wait_s
         self._reading = asyncio.Semaphore(READING_AT_ONCE)
         self._matching = asyncio.Lock()
+        self._chaining = asyncio.Lock()
         self._ingest = Ingest(self._client)
         self._stage = await in_thread(Stage, self._folder, self._target, self._fields, self._changes)
         try:
@@ -151,19 +152,20 @@ class Load:
         name = f"{round_.operation}-{round_.number}-{self._stage.order:016x}"
         pieces = {f"{name}-{number:05d}": piece for number, piece in enumerate(await self._plan(name, round_))}
         begun = {job.name for job in self._jobs.all() if job.remote_id}
-        ahead = iter([job_name for job_name in pieces if job_name not in begun])
+        heads = [chain[0] for chain in _chains(pieces)]
+        ahead = iter([job_name for job_name in heads if job_name not in begun])
         self._prepare(next(ahead, None), round_, pieces)
         tasks: list[asyncio.Task[str | None]] = []
         try:
-            for job_name, piece in pieces.items():
-                if piece.waits:
+            for job_name, *chain in _chains(pieces):
+                if pieces[job_name].waits:
                     await _all_finished(tasks)
                 if job_name not in begun:
                     await self._launcher.written(job_name)
                     self._prepare(next(ahead, None), round_, pieces)
-                job = await self._launcher.launch(job_name, round_, piece)
+                job = await self._launcher.launch(job_name, round_, pieces[job_name])
                 self._sender.answered = True
-                tasks.append(asyncio.create_task(self._settle(round_, piece, job)))
+                tasks.append(asyncio.create_task(self._follow(round_, pieces, job, [job_name, *chain])))
             await _all_finished(tasks)
         finally:
             for task in tasks:
@@ -196,6 +198,20 @@ class Load:
             if job.name.startswith(f"{round_.operation}-{round_.number}-") and job.remote_id and job.state != ABANDONED:
                 log.warning("the batch was written anew in another order: bulk job %s is given up", job.remote_id)
                 await self._launcher.abandon(job)
+
+    async def _follow(self, round_: Round, pieces: dict[str, Piece], job: Job, chain: list[str]) -> str | None:
+        """Settle a job, then launch and settle those of its parent one by one; the other jobs do not wait for them.
+
+        Returns the id of the one that still runs at the end of the time.
+        """
+        running = await self._settle(round_, pieces[chain[0]], job)
+        for name in chain[1:]:
+            if running is not None:
+                return running
+            async with self._chaining:
+                job = await self._launcher.launch(name, round_, pieces[name])
+            running = await self._settle(round_, pieces[name], job)
+        return running
 
     async def _settle(self, round_: Round, piece: Piece, job: Job) -> str | None:
         """Wait for a job and take its results; returns its id when it still runs at the end of the time."""
@@ -246,6 +262,17 @@ class Load:
                 raise error
             return "UNPROCESSED", str(message or "its bulk job failed")
         return "UNPROCESSED", "in none of its bulk job's result files"
+
+
+def _chains(pieces: dict[str, Piece]) -> list[list[str]]:
+    """Names of the jobs, those together that must run one after another."""
+    found: list[list[str]] = []
+    for name, piece in pieces.items():
+        if piece.chained and found:
+            found[-1].append(name)
+        else:
+            found.append([name])
+    return found
 
 
 async def _all_finished(tasks: list[asyncio.Task[str | None]]) -> None:

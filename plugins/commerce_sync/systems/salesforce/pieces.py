@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 
 from commerce_sync.systems.salesforce.stage import CHUNK_ROWS, Group, Operation, Stage
 
+INTERNAL_ROWS = 10_000
+"""Rows Salesforce puts into one internal batch of a job. Batches of one job run beside each other, and lock each other
+out where they write children of the same parent. Source: Bulk API 2.0 limits."""
 JOB_BYTES = 95_000_000
 """Salesforce takes 150 MB after base64, so about 100 MB of CSV."""
 HEADER_BYTES = 64_000
@@ -17,7 +20,9 @@ HEADER_BYTES = 64_000
 class Piece:
     """The rows of one job: ordinals [first, end) of one shape.
 
-    waits: must not run beside the jobs before it, since they may hold rows of the same parents.
+    waits: must not run beside the jobs before it, since they may hold rows of the same parents.   chained: must not
+    run beside the job just before it, since both hold rows of one parent.   alone: of a parent with more rows than an
+    internal batch has; nothing is joined to it.
     """
 
     first: int
@@ -26,6 +31,8 @@ class Piece:
     size_bytes: int
     shape: int
     waits: bool
+    chained: bool = False
+    alone: bool = False
 
     def joined(self, group: Group) -> Piece:
         """The piece with the next group added."""
@@ -64,14 +71,17 @@ def _fitted(
 ) -> Iterator[Piece]:
     """Each group as a piece; one that is too large for any job becomes several that run one after another."""
     for group in groups:
-        if group.size_bytes <= room and group.rows <= max_rows:
+        is_hot = group.bound and group.rows > INTERNAL_ROWS
+        most = min(max_rows, INTERNAL_ROWS) if is_hot else max_rows
+        if group.size_bytes <= room and group.rows <= most:
             yield Piece(group.first, group.end, group.rows, group.size_bytes, group.shape, waits=False)
         else:
             rows = stage.sizes(operation, first=group.first, end=group.end, where=where)
-            yield from _split(rows, group, max_rows, room)
+            yield from _split(rows, group, most, room, alone=is_hot)
 
 
-def _split(rows: Iterable[tuple[int, int]], group: Group, max_rows: int, room: int) -> Iterator[Piece]:
+def _split(rows: Iterable[tuple[int, int]], group: Group, max_rows: int, room: int, *, alone: bool) -> Iterator[Piece]:
+    """The pieces of one group, a chain where its rows share a parent."""
     part: Piece | None = None
     for ordinal, size in rows:
         row = Group(ordinal, ordinal + 1, 1, size, group.shape, group.bound)
@@ -80,13 +90,14 @@ def _split(rows: Iterable[tuple[int, int]], group: Group, max_rows: int, room: i
             continue
         if part:
             yield part
-        part = Piece(ordinal, ordinal + 1, 1, size, group.shape, waits=group.bound and part is not None)
+        chained = group.bound and part is not None
+        part = Piece(ordinal, ordinal + 1, 1, size, group.shape, waits=False, chained=chained, alone=alone)
     if part:
         yield part
 
 
 def _fits(last: Piece, piece: Piece, max_rows: int, room: int) -> bool:
-    if piece.waits or piece.shape != last.shape:
+    if piece.waits or piece.chained or piece.alone or last.alone or piece.shape != last.shape:
         return False
     return last.rows + piece.rows <= max_rows and last.size_bytes + piece.size_bytes <= room
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from commerce_sync.systems.sap_commerce.client import BASE_PATH, TOKEN_PATH
+from commerce_sync.systems.trust_fields import TRUST_FIELDS
 
 CONN_TYPE = "commerce_sync_sap_commerce"
 
@@ -28,7 +29,7 @@ CONNECTION: dict[str, Any] = {
         "token_path": _text("Token path", "Path of the token endpoint, or a full address.", default=TOKEN_PATH),
         "base_path": _text("Base path", "Path of the integration services.", default=BASE_PATH),
         "test_service": _text("Service for the test", "Integration object asked for its sets by 'Test connection'."),
-        "ca_file": _text("CA file", "PEM bundle to trust instead of the system's (self-signed development shops)."),
+        **TRUST_FIELDS,
         "timeout_s": {
             "label": "Time-out (s)",
             "schema": {"type": ["number", "null"], "minimum": 1, "default": 120},

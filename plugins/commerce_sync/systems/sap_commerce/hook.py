@@ -55,6 +55,7 @@ from commerce_sync.systems.sap_commerce.media_options import (
 from commerce_sync.systems.sap_commerce.members import is_membership
 from commerce_sync.systems.sap_commerce.protocol import literal, moment
 from commerce_sync.systems.sap_commerce.reading import ReadOptions, Report
+from commerce_sync.systems.trust import Trust
 
 if TYPE_CHECKING:
     import duckdb
@@ -103,7 +104,7 @@ class SapCommerceHook(HttpHook):
             timeout_s=float(self._extra("timeout_s") or 120),
             max_per_second=self._extra("max_per_second"),
             on_call=self._on_call,
-            ca_file=self._extra("ca_file"),
+            trust=Trust.of(self.connection.extra_dejson),
         )
         return SapCommerceClient(
             session, service=service, base_path=self._extra("base_path") or BASE_PATH, language=language
@@ -260,8 +261,9 @@ class SapCommerceHook(HttpHook):
         found = self.get_connection(options.hot_folder)
         scheme = "" if "://" in (found.host or "") else f"{found.schema or 'https'}://"
         return hot_folder(
-            f"{scheme}{found.host or ''}", found.password or "", name=options.hot_folder, intake=options.intake
-        )
+            f"{scheme}{found.host or ''}", found.password or "", name=options.hot_folder, intake=options.intake,
+            trust=Trust.of(found.extra_dejson),
+        )  # fmt: skip
 
     def _store(self, target: Target, folder: HotFolder) -> media_store.MediaStore:
         if self.binaries is None:
@@ -345,7 +347,8 @@ class SapCommerceHook(HttpHook):
             raise ConfigurationError(f"connection {self.conn_id!r} lacks client_id or client_secret, needed for OAuth")
         path = self._extra("token_path") or TOKEN_PATH
         url = path if "://" in path else f"{self._base_url()}{path}"
-        return ClientCredentials(url, client_id=client_id, client_secret=secret, ca_file=self._extra("ca_file"))
+        trust = Trust.of(self.connection.extra_dejson)
+        return ClientCredentials(url, client_id=client_id, client_secret=secret, trust=trust)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -20,6 +20,7 @@ from urllib.parse import parse_qsl
 
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.systems.rest import FixedHeaders, RestSession, file_body
+from commerce_sync.systems.trust import USUAL, Trust
 
 VERSION = "2021-08-06"
 TRANSLATOR = "de.hybris.platform.impex.jalo.media.MediaDataTranslator"
@@ -86,14 +87,14 @@ class HotFolder:
         return f"the shop refused the import of {name}: {text}"
 
 
-def hot_folder(address: str, signature: str, *, name: str, intake: str) -> HotFolder:
+def hot_folder(address: str, signature: str, *, name: str, intake: str, trust: Trust = USUAL) -> HotFolder:
     """The folder behind a connection. address: of the container.   Raises ConfigurationError for a missing part."""
     if "://" not in address or not signature:
         raise ConfigurationError(
             f"connection {name!r} needs the container's address (https://<account>.blob.core.windows.net/hybris) as "
             "host and a shared access signature that may create, write and read as password"
         )
-    session = RestSession(address, auth=FixedHeaders({"x-ms-version": VERSION}), name=name)
+    session = RestSession(address, auth=FixedHeaders({"x-ms-version": VERSION}), name=name, trust=trust)
     return HotFolder(session, signature=signature, intake=intake)
 
 

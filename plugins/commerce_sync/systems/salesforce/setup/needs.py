@@ -123,6 +123,9 @@ class _Found:
                 self.of(one.lookup.object, leg).keys.add(one.lookup.external_id)
         if creates:
             mine.keys.add(target.external_id)
+        if target.compare is not None:
+            mine.create |= set(target.compare.names)
+            mine.update |= set(target.compare.names)
         self._deletion(mine, target)
 
     def _values(self, mine: ObjectNeeds, one: Field, name: str) -> None:

@@ -1,0 +1,122 @@
+"""The cells of one flow: every step of its run, disturbed in every way it can be, compared with the undisturbed run."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from proofs.crash_scene import End, Scene, seconds
+from proofs.crash_steps import HOWS, Watch
+
+BUSY = ("salesforce Open", "salesforce UploadComplete", "salesforce InProgress")
+ENDED = ("FINISHED", "FINISHED_WITH_WARNING", "SKIPPED", "FAILED", "ABORTED", "DISCARDED")
+TRACES = ("jobs", "tokens", "facts", "audit", "deliveries", "InboundRequest")
+"""Kinds of rows at the far sides that tell of calls, and are no records anybody's change made."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One step, disturbed in one way."""
+
+    kind: str
+    step: str
+    how: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.step}: {self.how}"
+
+
+def play(scene: Scene, asked: dict[str, Any]) -> None:
+    """All cells that are asked for and not done yet; each result is a line of ``asked["out"]``."""
+    out, began = Path(asked["out"]), seconds()
+    calm = scene.play(Watch())
+    if calm.failed or calm.said:
+        raise RuntimeError(f"the undisturbed run failed: {calm.said}")
+    again = scene.play()
+    without_clock(calm, again)
+    if said := differences(calm, again):
+        raise RuntimeError(f"two undisturbed runs end differently: {said}")
+    cells = cells_of(calm.steps)
+    seed = f"{asked['seed']} {asked['flow']}"
+    chosen = spread([cell for cell in cells if asked["only"] in cell.name], asked["sample"], seed=seed)
+    _tell(out, {"flow": asked["flow"], "steps": dict(Counter(kind for kind, _ in calm.steps)), "cells": len(cells),
+                "chosen": len(chosen), "undisturbed_writes": calm.writes, "cpu_s": seconds() - began})  # fmt: skip
+    for cell in chosen:
+        if cell.name not in asked["done"]:
+            _tell(out, _one(scene, calm, cell) | {"flow": asked["flow"]})
+
+
+def without_clock(calm: End, again: End) -> None:
+    """Where the far side gives no time, the high water is the moment of the run: nothing to compare."""
+    for leg, known in calm.ledger.items():
+        if known["high water"] != again.ledger[leg]["high water"]:
+            del known["high water"]
+
+
+def cells_of(steps: list[tuple[str, str]]) -> list[Cell]:
+    """Every step in every way it can be disturbed, in the order of the run."""
+    return [Cell(kind, step, how) for kind, step in steps for how in HOWS[kind]]
+
+
+def spread(cells: list[Cell], sample: int | None, *, seed: str) -> list[Cell]:
+    """``sample`` of the cells, as many of each kind and way as the others; all of them without it."""
+    if sample is None or sample >= len(cells):
+        return cells
+    draw, groups = random.Random(f"cells {seed}"), dict[tuple[str, str], list[Cell]]()
+    for cell in cells:
+        groups.setdefault((cell.kind, cell.how), []).append(cell)
+    drawn = [draw.sample(group, len(group)) for group in draw.sample(list(groups.values()), len(groups))]
+    chosen: list[Cell] = []
+    while len(chosen) < sample:
+        chosen += [group.pop() for group in drawn if group][: sample - len(chosen)]
+    return chosen
+
+
+def _one(scene: Scene, calm: End, cell: Cell) -> dict[str, Any]:
+    began, cpu = time.monotonic(), seconds()
+    line: dict[str, Any] = {"cell": cell.name, "kind": cell.kind, "how": cell.how}
+    try:
+        end = scene.play(Watch(at=cell.step, how=cell.how))
+    except RuntimeError as error:
+        return line | {"met": True, "wrong": [f"the play itself failed: {error}"]}
+    return line | {
+        "met": end.met, "wrong": differences(calm, end), "repeated": max(end.writes - calm.writes, 0),
+        "runs": end.runs, "said": end.said, "s": round(time.monotonic() - began, 2),
+        "cpu_s": round(seconds() - cpu, 2),
+    }  # fmt: skip
+
+
+def differences(calm: End, end: End) -> list[str]:
+    """What is otherwise than after the undisturbed run, in words; empty when nothing is."""
+    said = [] if calm.look == end.look else [f"the far sides hold {end.look!r}, undisturbed {calm.look!r}"]
+    for kind in sorted(calm.census.keys() | end.census.keys()):
+        one, two = calm.census.get(kind, 0), end.census.get(kind, 0)
+        if one != two and kind not in TRACES:
+            said.append(f"{two} rows of {kind}, undisturbed {one}")
+    said += [f"{count} remote jobs left {state}" for state, count in end.jobs.items() if _busy(state)]
+    for leg, known in calm.ledger.items():
+        said += _of_leg(leg, known, end.ledger[leg])
+    if end.runs > 1 and len(end.failed) == end.runs:
+        said.append(f"no run succeeded: {end.failed[-1]}")
+    return said
+
+
+def _busy(state: str) -> bool:
+    system, _, name = state.partition(" ")
+    return state in BUSY if system == "salesforce" else name not in ENDED
+
+
+def _of_leg(leg: str, calm: dict[str, Any], end: dict[str, Any]) -> list[str]:
+    names = [name for name in calm if not (name == "counts" and end[name] is None)]
+    return [f"{leg}: {name} {end[name]}, undisturbed {calm[name]}" for name in names if calm[name] != end[name]]
+
+
+def _tell(out: Path, line: dict[str, Any]) -> None:
+    with out.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(line, default=str) + "\n")

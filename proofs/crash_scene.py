@@ -1,0 +1,284 @@
+"""One flow in one scene, played as often as wanted from the same moment: undisturbed, then with one step disturbed.
+
+Everything is made once: both sides filled, a first run, and what happens on them before the next one. From there on
+each play is a copy: of the simulators (see ``rewind``), of the folder with ledger and batches, and of this process.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import pickle
+import shutil
+import signal
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from commerce_sync.leg import Site
+from commerce_sync.mapping import Mapping
+from commerce_sync.window import Request
+from proofs.crash_steps import Watch, watch
+from proofs.crash_tasks import DagRun
+from proofs.rewind import Rewindable
+
+ROUND = "round-{}"
+MOST_RUNS = 3
+"""Scheduled runs that may follow one that failed."""
+LONGEST_S = 900
+
+
+@dataclass
+class End:
+    """How a play ended. look: what the story looks at.   census: rows at the far sides.   ledger: what it knows.
+
+    jobs: remote jobs by state.   writes: calls that could change something.   runs: scheduled runs it took.
+    failed: why runs failed.   said: tries that came to nothing.   met: the disturbed step was reached.
+    calls: system, method and path of what was called.   later: how it stood after the runs that followed.
+    hits: how often a fault was met.
+    """
+
+    look: Any
+    census: dict[str, int]
+    jobs: dict[str, int]
+    ledger: dict[str, Any]
+    writes: int
+    runs: int
+    failed: list[str]
+    said: list[str]
+    met: bool
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
+    later: End | None = None
+    hits: int = 0
+
+
+class Scene:
+    """open_site: the stores in a folder.   sides: views of the far sides by name."""
+
+    def __init__(
+        self, mappings: list[Mapping], folder: Path, *, look: Callable[[], Any], open_site: Callable[[Path], Site],
+        rewindable: Rewindable, is_write: Callable[[str], bool],
+    ) -> None:  # fmt: skip
+        self.mappings, self.folder, self.look, self.open_site = mappings, folder, look, open_site
+        self.rewindable, self.is_write = rewindable, is_write
+        self.sides = _sides()
+
+    def of(self, system: str) -> Any:
+        """The view of one system."""
+        return next(side for side in self.sides.values() if side.system == system)
+
+    @property
+    def home(self) -> Path:
+        """Where ledger and batches of the flow are."""
+        return self.folder / "installation"
+
+    def begin(self, reset: Callable[[], None], edit: Callable[[int], None]) -> None:
+        """The first run and what happens after it; from here on everything is a copy."""
+        reset()
+        self.home.mkdir()
+        edit(0)
+        run = DagRun(self.open_site(self.home), self.mappings, ROUND.format(0))
+        while not run.over:
+            run.step()
+        if run.failed:
+            raise RuntimeError(f"the first run failed: {run.failed}")
+        edit(1)
+        for side in self.sides.values():
+            side.reset_calls()
+        self.kept = self.folder.with_name(f"{self.folder.name}-kept")
+        shutil.copytree(self.folder, self.kept)
+
+    def play(
+        self, on: Watch | None = None, *, before: Callable[[], None] | None = None,
+        rest: Callable[[Scene, End], list[str]] | None = None,
+    ) -> End:  # fmt: skip
+        """One play from the kept moment. on: what watches, or disturbs, the steps of the first try.
+
+        before: what is done to the far sides first.
+        rest: what follows once the run is over, failed or not: prepares the far sides, gives the modes of the runs that
+        come. Without it the schedule goes on until a run succeeds.
+        """
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.kept, self.folder)
+        self.rewindable.branch()
+        try:
+            return _in_a_copy(lambda: self._played(on, before, rest))
+        finally:
+            self.rewindable.back()
+
+    def _played(
+        self, on: Watch | None, before: Callable[[], None] | None, rest: Callable[[Scene, End], list[str]] | None
+    ) -> End:  # fmt: skip
+        if before is not None:
+            before()
+        first = self._run("")
+        met, steps = (False, []) if on is None else self._watched(first, on)
+        _to_its_end(first)
+        if rest is not None:
+            return self._rested(first, (met, steps), rest)
+        runs = [first]
+        while runs[-1].failed and len(runs) <= MOST_RUNS:
+            runs.append(self._run(f"-next-{len(runs)}"))
+            _to_its_end(runs[-1])
+        return self._end(runs, met=met, steps=steps)
+
+    def _rested(self, run: DagRun, watched: Any, rest: Callable[[Scene, End], list[str]]) -> End:
+        """The end of the run, with the end of those that follow in ``later``."""
+        met, steps = watched
+        now = self._end([run], met=met, steps=steps)
+        later: list[DagRun] = []
+        for mode in rest(self, now):
+            later.append(self._run(f"-{mode}-{len(later)}", mode))
+            _to_its_end(later[-1])
+        now.later = self._end(later, met=met, steps=[]) if later else None
+        return now
+
+    def _run(self, suffix: str, mode: Any = "auto") -> DagRun:
+        asked = Request(mode=mode)
+        return DagRun(self.open_site(self.home), self.mappings, ROUND.format(1) + suffix, asked=asked)
+
+    def _watched(self, run: DagRun, on: Watch) -> tuple[bool, list[tuple[str, str]]]:
+        """The first process of a run: until it dies, something fails, or all is done. Moves ``run`` to where it got."""
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _live(run, on, writing)
+        os.close(writing)
+        with os.fdopen(reading, encoding="utf-8") as lines:
+            told = [json.loads(line) for line in lines]
+        _, status = os.waitpid(child, 0)
+        met, steps = any("hit" in item for item in told), []
+        for item in told:
+            if "idle" in item:
+                run.went_well(item["idle"])
+            if "broke" in item:
+                run.broke(item["broke"], retry=item["retry"])
+            steps = item.get("steps", steps)
+        if os.WIFSIGNALED(status):
+            run.broke("killed", retry=True)
+        return met, [tuple(step) for step in steps]
+
+    def _end(self, runs: list[DagRun], *, met: bool, steps: list[tuple[str, str]]) -> End:
+        calls = [(side.system, item["method"], item["path"].partition("?")[0])
+                 for side in self.sides.values() for item in side.calls(log=True)["log"]]  # fmt: skip
+        routes = [item for side in self.sides.values() for item in side.calls()["by_route"].items()]
+        held = self.rewindable.holdings()
+        return End(
+            look=self.look(), census=held["census"], jobs=held["jobs"], ledger=self._ledger(runs),
+            writes=sum(count for route, count in routes if self.is_write(route)), runs=len(runs),
+            failed=[run.failed for run in runs if run.failed], said=[why for run in runs for why in run.said],
+            met=met, steps=steps, calls=list(dict.fromkeys(calls)),
+        )  # fmt: skip
+
+    def _ledger(self, runs: list[DagRun]) -> dict[str, Any]:
+        """Leg -> markers, rejects, high water, and how its last run ended; nothing the far side draws."""
+        ledger, found = self.open_site(self.home).ledger, {}
+        for leg in [item.leg for item in self.mappings]:
+            state = ledger.state(leg)
+            with duckdb.connect(config={"threads": 1}) as con:
+                ledger.attach(con)
+                rows = con.execute(
+                    f"SELECT key, fingerprint, target_id IS NULL FROM ({ledger.markers_sql(state)}) AS m"
+                )
+                markers = sorted(rows.fetchall())
+            (last,) = ledger.runs(leg)[:1]
+            counts = {name: count for name, count in last.counts.items() if name != "created"}
+            found[leg] = {
+                "markers": markers, "high water": state.high_water, "balanced": last.balanced, "status": last.status,
+                "rejects": sorted((item.key, item.status, item.code) for item in ledger.rejects(leg)),
+                "counts": counts if len(runs) == 1 else None,
+            }  # fmt: skip
+        return found
+
+
+def _to_its_end(run: DagRun) -> None:
+    while not run.over:
+        run.step()
+
+
+def _live(run: DagRun, on: Watch, writing: int) -> None:
+    """What the first process does; never returns."""
+    signal.alarm(LONGEST_S)
+    with os.fdopen(writing, "w", encoding="utf-8") as told:
+
+        def tell(**said: Any) -> None:
+            told.write(json.dumps(said) + "\n")
+            told.flush()
+
+        def name(task: Any) -> None:
+            on.task = str(task)
+
+        on.hit = lambda: tell(hit=True)
+        watch(on)
+        while not run.over:
+            failures, place = len(run.said), run.place
+            run.step(before=name)
+            if len(run.said) > failures:
+                tell(broke=run.said[-1].partition(": ")[2], retry=not run.failed)
+                break
+            tell(idle=run.place > place + 1)
+        tell(steps=on.seen)
+    os._exit(0)
+
+
+def _in_a_copy(work: Callable[[], End]) -> End:
+    """What ``work`` gives, done by a copy of this process. Raises RuntimeError with what it raised."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reading)
+        _answer(work, writing)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        found = answer.read()
+    os.waitpid(child, 0)
+    said = pickle.loads(found) if found else "the process of the play died"  # noqa: S301
+    if isinstance(said, End):
+        return said
+    raise RuntimeError(said)
+
+
+def _answer(work: Callable[[], End], writing: int) -> None:
+    signal.alarm(LONGEST_S)
+    try:
+        said: Any = work()
+    except BaseException:
+        said = traceback.format_exc()
+    with os.fdopen(writing, "wb") as answer:
+        pickle.dump(said, answer)
+    os._exit(0)
+
+
+def _sides() -> dict[str, Any]:
+    """Every view of a far side in this process, with connections that are not kept: they would end in the original."""
+    found = {}
+    for item in gc.get_objects():
+        if type(item).__name__ == "FarSide":
+            item._session.headers["Connection"] = "close"
+            item._session.close()
+            item.system = _system(item.credentials)
+            found[item.url] = item
+    return found
+
+
+def _system(credentials: dict[str, Any]) -> str:
+    """Each system has another kind of credentials."""
+    if "auth_token" in credentials:
+        return "iconik"
+    if "username" not in credentials:
+        return "opentext_iot"
+    return "salesforce" if "security_token" in credentials else "sap_commerce"
+
+
+def seconds() -> float:
+    """CPU time of this process and of those it has waited for."""
+    now = os.times()
+    return time.process_time() + now.children_user + now.children_system

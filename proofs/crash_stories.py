@@ -1,0 +1,126 @@
+"""A plugin of pytest: the stories of tests/flows about killed flows, played by a proof instead of by themselves.
+
+Each of these stories knows how to fill both sides, what happens on them, and what has to be the same in the end
+(``assert_survives``); here that becomes a ``Scene``. What to do with it stands in the file ``PROOF_STORY`` names.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from commerce_sync import binding
+from proofs import crash_bugs, rewind
+
+STORY = "PROOF_STORY"
+STORIES = {
+    "iconik_approved_media": "flows/test_killed_media_publishing.py",
+    "iconik_associations": "flows/test_killed_associations.py",
+    "iconik_campaign_switch": "flows/test_killed_campaign_switch.py",
+    "iconik_channels": "flows/test_killed_channels.py",
+    "iconik_governance": "flows/test_killed_governance.py",
+    "iconik_metadata": "flows/test_killed_metadata.py",
+    "iconik_packages": "flows/test_killed_packages.py",
+    "iconik_usage": "flows/test_killed_usage.py",
+    "iot_condition_offers": "flows/test_killed_iot_offers.py",
+    "iot_incidents": "flows/test_killed_iot_incidents.py",
+    "iot_insights": "flows/test_killed_iot_insights.py",
+    "iot_recommendations": "flows/test_killed_iot_recommendations.py",
+    "iot_replenishment": "flows/test_killed_iot_replenishment.py",
+    "iot_self_service": "flows/test_killed_iot_offers.py",
+    "iot_stock": "flows/test_killed_iot_stock.py",
+    "iot_warranty": "flows/test_killed_iot_warranty.py",
+    "salesforce_buying_intent": "flows/test_killed_buying_intent.py",
+    "salesforce_campaigns": "flows/test_killed_campaigns.py",
+    "salesforce_cases": "flows/test_killed_cases.py",
+    "salesforce_contract_prices": "flows/test_killed_contract_prices.py",
+    "salesforce_customers": "flows/test_killed_customers.py",
+    "salesforce_orders": "flows/test_killed_orders.py",
+    "salesforce_purchase_history": "proofs/test_crashes_purchases.py",
+    "salesforce_signals": "flows/test_killed_signals.py",
+}
+"""Flow -> the file of its story, below tests/."""
+
+
+def pytest_configure(config: Any) -> None:
+    """Put the proof where the stories call, and simulators that can be set back where they are started."""
+    from flows import killing
+
+    killing.assert_survives = _played  # type: ignore[assignment]
+    homes = [item for item in config.pluginmanager.get_plugins() if hasattr(item, "running_simulators")]
+    assert homes, "tests/conftest.py starts the simulators under another name now"
+    homes[0].running_simulators = _rewindable
+
+
+_HANDLES: list[rewind.Rewindable] = []
+
+
+@contextmanager
+def _rewindable(*options: str) -> Iterator[dict[str, Any]]:
+    with (
+        tempfile.TemporaryDirectory(prefix="proof-rewind-") as folder,
+        rewind.simulators(Path(folder) / "answer.json", *options) as (ready, handle),
+    ):
+        _HANDLES.append(handle)
+        yield ready
+
+
+def _played(
+    dag_id: str, folder: Path, *, reset: Callable[[], None], edit: Callable[[int], None], look: Callable[[], Any]
+) -> None:
+    """Instead of ``assert_survives``: what the proof wants to do with the scene."""
+    asked = json.loads(Path(os.environ[STORY]).read_text(encoding="utf-8"))
+    if dag_id != asked["flow"]:
+        pytest.skip(f"the story of {dag_id}")
+    scene = _scene(dag_id, folder, look, gated=asked["gated"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("commerce_sync.systems.rest._pause", lambda _state: 0.0)
+        _cheaply(patch)
+        crash_bugs.put_in(asked["bug"], patch)
+        scene.begin(reset, edit)
+        importlib.import_module(asked["module"]).play(scene, asked)
+    pytest.skip("played")
+
+
+def _cheaply(patch: pytest.MonkeyPatch) -> None:
+    """DuckDB with one thread, the types of a mapping's fields bound once: nothing the engine decides differs."""
+    connect, field_types = duckdb.connect, binding.field_types
+    known: dict[str, Any] = {}
+
+    def one_thread(*args: Any, config: dict[str, Any] | None = None, **options: Any) -> Any:
+        return connect(*args, config={**(config or {}), "threads": 1}, **options)
+
+    def bound(mapping: Any) -> Any:
+        if mapping.leg not in known:
+            known[mapping.leg] = field_types(mapping)
+        return known[mapping.leg]
+
+    patch.setattr(duckdb, "connect", one_thread)
+    patch.setattr(binding, "field_types", bound)
+
+
+def _scene(dag_id: str, folder: Path, look: Callable[[], Any], *, gated: bool) -> Any:
+    if gated:
+        with warnings.catch_warnings(action="ignore"):
+            importlib.import_module("great_expectations")  # takes seconds, and every copy of this process needs it
+
+    from demo.simulated import is_write
+    from flows.walking import Walk, legs_of, open_site
+    from proofs.crash_scene import Scene
+
+    own = folder / "scene"
+    own.mkdir()
+    walk = Walk(own)
+    walk.gated = gated
+    mappings = [walk.mapping(item.leg) for item in legs_of(dag_id)]
+    return Scene(mappings, folder, look=look, open_site=open_site, rewindable=_HANDLES[-1], is_write=is_write)

@@ -1,0 +1,123 @@
+"""One flow against every fault it can meet: did what is documented come of it, is every row accounted for?"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from proofs.crash_cells import Cell, differences, spread, without_clock
+from proofs.crash_scene import End, Scene, seconds
+from proofs.crash_steps import Watch, plain
+from proofs.fault_rules import Case, cases
+
+PLAIN_REPLAY = ["replay", "complete", "complete"]
+CALM = ["complete", "complete"]
+GREEN = "green"
+
+
+def play(scene: Scene, asked: dict[str, Any]) -> None:
+    """All cases that are asked for and not done yet; each result is a line of ``asked["out"]``."""
+    out, calls = Path(asked["out"]), list[tuple[str, str, str]]()
+    calm = scene.play(Watch(), rest=lambda _scene, _end: CALM)
+    again = scene.play(Watch(), rest=lambda _scene, _end: CALM)
+    for one, two in ((calm, again), (calm.later, again.later)):
+        assert one is not None
+        assert two is not None
+        without_clock(one, two)
+        if said := differences(one, two):
+            raise RuntimeError(f"two undisturbed runs end differently: {said}")
+    found = _cases(scene, again, calls)
+    by_name = {case.name: case for case in found}
+    cells = [Cell(case.fault.name, case.name, case.fault.system) for case in found]
+    seed = f"{asked['seed']} {asked['flow']}"
+    chosen = spread([cell for cell in cells if asked["only"] in cell.step], asked["sample"], seed=seed)
+    _tell(out, {"flow": asked["flow"], "cells": len(cells), "routes": len({call[1:] for call in calls}),
+                "chosen": len(chosen)})  # fmt: skip
+    for cell in chosen:
+        if cell.step not in asked["done"]:
+            _tell(out, _one(scene, calm, by_name[cell.step]) | {"flow": asked["flow"]})
+
+
+def _cases(scene: Scene, seen: End, calls: list[tuple[str, str, str]]) -> list[Case]:
+    """What the flow can meet, going by the calls of an undisturbed run."""
+    calls += seen.calls
+    routes = list(dict.fromkeys((system, method, _pattern(path)) for system, method, path in calls))
+    objects = list(dict.fromkeys(item.target.object for item in scene.mappings if item.target.system == "salesforce"))
+    steps = [step for kind, step in seen.steps if kind == "http"]
+    by_system: dict[str, list[str]] = {}
+    for system, method, path in calls:
+        name = f"{method} {plain(path)} #"
+        by_system.setdefault(system, []).extend(step for step in steps if name in step)
+    return cases(routes, objects, called=lambda system: list(dict.fromkeys(by_system.get(system, []))),
+                 systems=list(by_system))  # fmt: skip
+
+
+def _pattern(path: str) -> str:
+    """A regular expression for a path and those that differ in what is drawn."""
+    return "^" + ".+".join(re.escape(part) for part in plain(path).split("*")) + r"(\?|$)"
+
+
+def _one(scene: Scene, calm: End, case: Case) -> dict[str, Any]:
+    began, cpu = time.monotonic(), seconds()
+    line: dict[str, Any] = {"cell": case.name, "system": case.fault.system, "fault": case.fault.name}
+    side = scene.of(case.fault.system)
+
+    def post() -> None:
+        side.fault(**case.spec)
+
+    def rest(_scene: Scene, end: End) -> list[str]:
+        end.hits = 1 if case.at else sum(rule["hits"] for rule in side.control("GET", "faults")["rules"])
+        side.clear_faults()
+        return PLAIN_REPLAY if any(known["rejects"] for known in end.ledger.values()) else CALM
+
+    try:
+        on = Watch(at=case.at, act=post) if case.at else Watch()
+        end = scene.play(on, before=None if case.at else post, rest=rest)
+    except RuntimeError as error:
+        return line | {"met": True, "wrong": [f"the play itself failed: {error}"], "outcome": "?"}
+    outcome, wrong = judged(case, calm, end)
+    return line | {
+        "met": bool(end.met if case.at else end.hits), "outcome": outcome, "wrong": wrong, "said": end.said[:3],
+        "failed": end.failed, "s": round(time.monotonic() - began, 2), "cpu_s": round(seconds() - cpu, 2),
+    }  # fmt: skip
+
+
+def judged(case: Case, calm: End, end: End) -> tuple[str, list[str]]:
+    """What came of it, and what is wrong with that."""
+    outcome, wrong = outcome_of(calm, end)
+    if outcome not in case.fault.may:
+        wrong.append(f"it was {outcome}; documented: {', '.join(sorted(case.fault.may))}")
+    if calm.later is None or end.later is None:
+        return outcome, [*wrong, "no run followed"]
+    if end.later.failed:
+        wrong.append(f"the fault is gone, and a run still failed: {end.later.failed[-1]}")
+    wrong += [f"at rest: {said}" for said in differences(calm.later, end.later) if ": counts " not in said]
+    return outcome, wrong
+
+
+def outcome_of(calm: End, end: End) -> tuple[str, list[str]]:
+    """Of the run the fault hit. A green run that left a row unaccounted for is wrong whatever is documented."""
+    if end.failed:
+        return "stopped", []
+    wrong, unnamed = [], list[str]()
+    for leg, known in end.ledger.items():
+        if not known["balanced"] or known["status"] not in (GREEN, "red"):
+            wrong.append(f"{leg} is {known['status']}, balanced: {known['balanced']}")
+        named = {key for key, *_ in known["rejects"]}
+        was = {key: rest for key, *rest in calm.ledger[leg]["markers"]}
+        now = {key: rest for key, *rest in known["markers"]}
+        missing = {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)} - named
+        unnamed += [f"{leg} {key}" for key in sorted(missing)]
+    if any(known["rejects"] != calm.ledger[leg]["rejects"] for leg, known in end.ledger.items()):
+        return "named", [*wrong, *(f"nobody names {row}" for row in unnamed)]
+    if unnamed or end.look != calm.look:
+        return "late", wrong
+    return ("retried" if end.said else "none"), wrong
+
+
+def _tell(out: Path, line: dict[str, Any]) -> None:
+    with out.open("a", encoding="utf-8") as lines:
+        lines.write(json.dumps(line, default=str) + "\n")

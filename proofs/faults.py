@@ -1,0 +1,65 @@
+"""Each fault rule of the simulators against each flow that can meet it: does what is documented come of it?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from proofs import crashes, results
+from proofs.crash_stories import STORIES
+from proofs.fault_rules import ELSEWHERE, FAULTS
+
+OUTCOMES = ("none", "retried", "named", "stopped", "late")
+HEAD = ("fault", "flows", "tried", *OUTCOMES, "wrong", "not met")
+Line = dict[str, Any]
+
+
+def run(wanted: crashes.Wanted) -> int:
+    """All cases that are wanted; prints and keeps the figures. 1 when anything else came of a fault than documented."""
+    wanted = replace(wanted, proof="faults", module="proofs.fault_cells")
+    troubles = crashes.play(wanted)
+    lines = [line for flow in STORIES for line in crashes.read(wanted.file(flow))]
+    figures = figures_of(lines) | {"troubles": troubles, "seed": wanted.seed}
+    if wanted.bug is None and wanted.only is None and wanted.kept == crashes.KEPT:
+        results.keep("faults", figures)
+    print(results.table([HEAD, *(tuple(row.values()) for row in figures["faults"])]))
+    for line in figures["wrong"][: crashes.MOST_REPORTED]:
+        print(f"{line['flow']}, {line['cell']}: {'; '.join(line['wrong'])[:500]}")
+    for flow, said in troubles.items():
+        print(f"{flow} could not be played: {said}")
+    print(f"\n{sentence(figures)}")
+    return int(bool(figures["wrong"] or troubles))
+
+
+def figures_of(lines: list[Line]) -> Line:
+    """By rule and in all: how many flows and places, what came of it."""
+    cells = list({(line["flow"], line["cell"]): line for line in lines if "cell" in line}.values())
+    about = {line["flow"]: line for line in lines if "routes" in line}
+    names = list(dict.fromkeys((fault.system, fault.name) for fault in FAULTS))
+    rows = [_of_rule(f"{system}: {name}", [x for x in cells if (x["system"], x["fault"]) == (system, name)])
+            for system, name in names]  # fmt: skip
+    return {
+        "flows": len(about), "cells": sum(line["cells"] for line in about.values()), "tried": len(cells),
+        "met": sum(line["met"] for line in cells), "faults": [row for row in rows if row["tried"]],
+        "outcomes": dict(Counter(line["outcome"] for line in cells if line["met"])),
+        "wrong": [line for line in cells if line["wrong"] and line["met"]], "elsewhere": ELSEWHERE,
+    }  # fmt: skip
+
+
+def _of_rule(name: str, lines: list[Line]) -> Line:
+    met = [line for line in lines if line["met"]]
+    came = Counter(line["outcome"] for line in met)
+    return {
+        "fault": name, "flows": len({line["flow"] for line in lines}), "tried": len(lines),
+        **{outcome: came[outcome] for outcome in OUTCOMES}, "wrong": sum(bool(line["wrong"]) for line in met),
+        "not met": len(lines) - len(met),
+    }  # fmt: skip
+
+
+def sentence(figures: Line) -> str:
+    """The result in one line."""
+    return (
+        f"{figures['flows']} of {len(STORIES)} flows, {figures['tried']:,} of {figures['cells']:,} cells tried, "
+        f"{figures['met']:,} met their fault, {len(figures['wrong']):,} otherwise than documented"
+    )

@@ -1,0 +1,109 @@
+"""A few cells of the proof of crashes; ``make prove-crashes`` plays them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proofs import crash_cells, crash_steps, crashes
+from proofs.crash_cells import Cell, cells_of, spread
+from proofs.crash_scene import End
+from proofs.crash_stories import STORIES
+from proofs.crash_tasks import tasks_of
+
+ROOT = Path(__file__).parents[2]
+CREATED = "POST /API/assets/v*/collections/ #1: kill after"
+
+
+def played(folder: Path, flow: str, **wanted: Any) -> list[dict[str, Any]]:
+    """The cells of one flow, played by the proof as the command line does it."""
+    asked = crashes.Wanted(flows=[flow], kept=folder, gated=False, **wanted)
+    assert crashes.play(asked) == {}
+    return [line for line in crashes.read(asked.file(flow)) if "cell" in line]
+
+
+def test_a_flow_killed_and_cut_off_here_and_there_ends_as_an_undisturbed_one(tmp_path: Path) -> None:
+    found = played(tmp_path, "iconik_packages", sample=3)
+    assert [line for line in found if line["wrong"]] == []
+    assert sum(line["met"] for line in found) >= 2
+
+
+def test_a_create_that_does_not_look_first_is_caught_when_it_is_killed_after_its_effect(tmp_path: Path) -> None:
+    found = played(tmp_path, "iconik_packages", only=CREATED, bug="blind-creates")
+    assert any("rows of collections" in said for line in found for said in line["wrong"])
+
+
+def test_every_flow_has_a_story() -> None:
+    flows = {path.stem for path in (ROOT / "dags").glob("*.py")}
+    assert set(STORIES) == {name for name in flows if not name.startswith("commerce_sync_")} - {"iot_inbox"}
+    assert [name for name in STORIES.values() if not (ROOT / "tests" / name).exists()] == []
+
+
+def test_a_call_a_file_and_a_transaction_are_disturbed_in_every_way_they_can_be() -> None:
+    cells = cells_of([("http", "a"), ("file", "b"), ("ledger", "c")])
+    assert [cell.how for cell in cells] == [how for ways in crash_steps.HOWS.values() for how in ways]
+
+
+def test_a_sample_has_something_of_every_kind_and_way() -> None:
+    cells = [Cell(kind, f"{kind} {number}", how) for kind, ways in crash_steps.HOWS.items() for how in ways
+             for number in range(20)]  # fmt: skip
+    chosen = spread(cells, 9, seed="1")
+    assert len({(cell.kind, cell.how) for cell in chosen}) == len(chosen) == 9
+    assert spread(cells, 9, seed="1") == chosen
+    assert spread(cells, None, seed="1") == cells
+
+
+def ended(**values: Any) -> End:
+    known = {"markers": [("a", 1, False)], "rejects": [], "high water": None, "balanced": True, "status": "green",
+             "counts": {"sent": 1}}  # fmt: skip
+    same: dict[str, Any] = {"look": {"a": 1}, "census": {"docs": 1}, "jobs": {}, "ledger": {"leg": known}, "writes": 1,
+                            "runs": 1, "failed": [], "said": [], "met": True}  # fmt: skip
+    return End(**same | values)
+
+
+@pytest.mark.parametrize(
+    ("otherwise", "said"),
+    [
+        ({"look": {"a": 2}}, "the far sides hold"),
+        ({"census": {"docs": 2}}, "2 rows of docs, undisturbed 1"),
+        ({"jobs": {"salesforce Open": 1}}, "1 remote jobs left salesforce Open"),
+        ({"jobs": {"iconik STARTED": 1}}, "1 remote jobs left iconik STARTED"),
+    ],
+)
+def test_what_is_lost_doubled_or_left_at_work_makes_a_cell_red(otherwise: dict[str, Any], said: str) -> None:
+    assert crash_cells.differences(ended(), ended()) == []
+    assert crash_cells.differences(ended(), ended(**otherwise))[0].startswith(said)
+
+
+def test_a_marker_that_did_not_move_makes_a_cell_red() -> None:
+    behind = {"leg": ended().ledger["leg"] | {"markers": []}}
+    assert crash_cells.differences(ended(), ended(ledger=behind)) == ["leg: markers [], undisturbed [('a', 1, False)]"]
+
+
+def test_figures_count_cells_by_flow_and_by_how_they_ended() -> None:
+    flow = "iconik_usage"
+    line = {
+        "flow": flow,
+        "kind": "http",
+        "how": "kill before",
+        "met": True,
+        "wrong": [],
+        "repeated": 1,
+        "runs": 1,
+        "cpu_s": 1,
+    }
+    lines = [{"flow": flow, "steps": {"http": 2}, "cells": 8, "cpu_s": 1}, line | {"cell": "a"},
+             line | {"cell": "b", "wrong": ["doubled"]}, line | {"cell": "c", "met": False}]  # fmt: skip
+    found = crashes.figures_of(lines)
+    assert {"tried": 3, "green": 1, "red": 1, "not met": 1, "repeated writes": 2}.items() <= found["total"].items()
+    assert crashes.sentence(found).startswith("1 of 24 flows, 3 of 8 cells tried, 1 green, 1 red")
+    assert [item["cell"] for item in found["wrong"]] == ["b"]
+
+
+def test_a_run_has_the_tasks_of_its_dag() -> None:
+    from flows.walking import legs_of
+
+    names = [task.name for task in tasks_of(legs_of("salesforce_purchase_history"))]
+    assert names == ["extract", "aggregate", "map_changes", "check", "load", "commit"]

@@ -1,0 +1,90 @@
+"""A few cells of the proof of faults; ``make prove-faults`` plays them all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proofs import crashes, fault_cells, fault_rules, faults
+from proofs.crash_scene import End
+from proofs.fault_rules import FAULTS, Case, Fault
+
+
+def played(folder: Path, flow: str, **wanted: Any) -> list[dict[str, Any]]:
+    """The cells of one flow, played by the proof as the command line does it."""
+    asked = crashes.Wanted(
+        proof="faults", module="proofs.fault_cells", flows=[flow], kept=folder, gated=False, **wanted
+    )
+    assert crashes.play(asked) == {}
+    return [line for line in crashes.read(asked.file(flow)) if "cell" in line]
+
+
+def test_of_a_fault_comes_what_is_documented(tmp_path: Path) -> None:
+    found = played(tmp_path, "salesforce_purchase_history", only="row refused, once")
+    assert [(line["outcome"], line["wrong"]) for line in found] == [("named", [])]
+
+
+def test_every_fault_the_simulators_know_is_played_or_said_to_be_elsewhere(simulators: dict[str, Any]) -> None:
+    """An unknown action is refused with the list of the legal ones, so a new one is noticed here."""
+    import requests
+
+    elsewhere = {name.strip() for names in fault_rules.ELSEWHERE for name in names.split(",")}
+    for system in fault_rules.SYSTEMS:
+        said = requests.post(f"{simulators[system]['url']}/_sim/faults", json={"action": "?"}, timeout=30).json()[
+            "error"
+        ]
+        legal = {name.strip() for name in said.partition("legal:")[2].split(",")}
+        known = {fault.spec["action"] for fault in FAULTS if fault.system == system}
+        assert legal - known - elsewhere == set(), system
+
+
+def ended(**values: Any) -> End:
+    known = {"markers": [("a", 1, False)], "rejects": [], "high water": None, "balanced": True, "status": "green",
+             "counts": None}  # fmt: skip
+    leg = {name: values.pop(name) for name in list(values) if name in known}
+    same: dict[str, Any] = {"look": {"a": 1}, "census": {}, "jobs": {}, "ledger": {"leg": known | leg}, "writes": 1,
+                            "runs": 1, "failed": [], "said": [], "met": True}  # fmt: skip
+    return End(**same | values)
+
+
+@pytest.mark.parametrize(
+    ("end", "outcome"),
+    [
+        (ended(), "none"),
+        (ended(said=["load: RetryableError"]), "retried"),
+        (ended(markers=[], rejects=[("a", "rejected", "LOCK")]), "named"),
+        (ended(failed=["load: no"], markers=[]), "stopped"),
+        (ended(markers=[]), "late"),
+    ],
+)
+def test_what_came_of_a_fault_has_a_name(end: End, outcome: str) -> None:
+    assert fault_cells.outcome_of(ended(), end) == (outcome, [])
+
+
+def test_a_green_run_with_a_row_that_nobody_names_is_wrong() -> None:
+    case = Case(Fault("iconik", "any", {"action": "status"}, fault_rules.ANY_BUT_LATE), {})
+    _outcome, wrong = fault_cells.judged(case, ended(later=ended()), ended(markers=[], later=ended()))
+    assert wrong == ["it was late; documented: named, none, retried, stopped"]
+    _outcome, wrong = fault_cells.judged(case, ended(later=ended()), ended(balanced=False, later=ended()))
+    assert wrong == ["leg is green, balanced: False"]
+
+
+def test_a_row_that_is_still_missing_at_rest_is_wrong() -> None:
+    case = Case(Fault("iconik", "any", {"action": "status"}, fault_rules.LASTS), {})
+    gone = ended(failed=["load: no"], later=ended(markers=[]))
+    _outcome, wrong = fault_cells.judged(case, ended(later=ended()), gone)
+    assert wrong == ["at rest: leg: markers [], undisturbed [('a', 1, False)]"]
+
+
+def test_figures_count_what_came_of_each_fault() -> None:
+    line = {"system": "iconik", "fault": "slow", "met": True, "wrong": [], "flow": "iconik_usage"}
+    about = {"flow": "iconik_usage", "cells": 9, "routes": 2, "chosen": 2}
+    lines = [about, line | {"cell": "a", "outcome": "none"}, line | {"cell": "b", "outcome": "late", "wrong": ["x"]}]
+    found = faults.figures_of(lines)
+    (row,) = found["faults"]
+    assert (row["fault"], row["none"], row["late"], row["wrong"]) == ("iconik: slow", 1, 1, 1)
+    assert faults.sentence(found) == (
+        "1 of 24 flows, 2 of 9 cells tried, 2 met their fault, 1 otherwise than documented"
+    )
