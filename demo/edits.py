@@ -100,24 +100,41 @@ def _version(world: World, asset: str) -> str:
     return str(row["versions"][-1]["id"])
 
 
+def keep_one_open(world: World, said: Mapping[str, Claim]) -> None:
+    """See to it that a lasting fault is open, whatever the fleet's day was like: one will be cleared later.
+
+    A device whose owner's devices said nothing of faults in the last day fails some hours ago.
+    """
+    heard = {one["deviceId"] for one in _faults(world)}
+    logins = appliances.logins(world)
+    busy = {logins.get(said[key].customer or "") for key in heard if key in said}
+    device = _fitting(world, said, busy={uid for uid in busy if uid})
+    opened = FAULT | {"faultInstanceId": "f-demo-0", "faultState": "raised"}
+    say(world, device, opened, ago=timedelta(hours=3), arrived=timedelta(hours=3))
+
+
 def raise_fault(world: World, said: Mapping[str, Claim], *, before: Wanted) -> str:
     """A device of a willing customer, with a part in stock and no fault so far, fails; gives the device."""
-    shop, logins = appliances.shop_of(world), appliances.logins(world)
     busy = {uid for _, uid in before.members} | {uid for _, uid, _ in before.carts}
+    device = _fitting(world, said, busy=busy)
+    say(world, device, FAULT | {"faultInstanceId": "f-demo-1", "faultState": "raised"})
+    return device
+
+
+def _fitting(world: World, said: Mapping[str, Claim], *, busy: set[str]) -> str:
+    """The first device of somebody willing, whose part is in stock, but of nobody who is busy with faults already."""
+    shop, logins = appliances.shop_of(world), appliances.logins(world)
     for key, claim in sorted(said.items()):
         uid = logins.get(claim.customer or "")
         parts = shop.parts.get((claim.product or "", "SPAREPART"), ())
         if uid and uid in shop.willing and uid not in busy and set(parts) & shop.sellable:
-            say(world, key, FAULT | {"faultInstanceId": "f-demo-1", "faultState": "raised"})
             return key
     raise DemoError("no device of the fleet fits a new fault")
 
 
 def clear_fault(world: World, *, before: Wanted) -> str:
     """The last open fault that brought somebody into a group is cleared; gives the device."""
-    kinds = {row["id"]: row["name"] for row in world.fleet.records("eventTemplate")}
-    heard = [one for one in world.fleet.records("event") if kinds[one["eventTemplateId"]] == "device.fault"]
-    heard = [one for one in heard if fleet.created(one) > datetime.now(UTC) - fleet.DAY]
+    heard = [one for one in _faults(world) if fleet.created(one) > datetime.now(UTC) - fleet.DAY]
     over = {one["payload"]["faultInstanceId"] for one in heard if one["payload"]["faultState"] == "cleared"}
     over.add("f-demo-1")
     for one in reversed(heard):
@@ -128,13 +145,21 @@ def clear_fault(world: World, *, before: Wanted) -> str:
     raise DemoError("no fault of the fleet is open")
 
 
-def say(world: World, device: str, body: Mapping[str, Any], *, kind: str = "device.fault") -> None:
-    """A device reports something that happened some minutes ago."""
+def _faults(world: World) -> list[fleet.Event]:
+    kinds = {row["id"]: row["name"] for row in world.fleet.records("eventTemplate")}
+    return [one for one in world.fleet.records("event") if kinds[one["eventTemplateId"]] == "device.fault"]
+
+
+def say(
+    world: World, device: str, body: Mapping[str, Any], *, kind: str = "device.fault", ago: timedelta = AGO,
+    arrived: timedelta = ARRIVED,
+) -> None:  # fmt: skip
+    """A device reports something that happened some time ago, and arrived some time ago."""
     template = next(row["id"] for row in world.fleet.records("eventTemplate") if row["name"] == kind)
     now = datetime.now(UTC)
-    payload = dict(body) | {"schemaVersion": 1, "occurredAt": f"{now - AGO:%Y-%m-%dT%H:%M:%SZ}"}
-    came = int((now - ARRIVED).timestamp() * 1000)
+    payload = dict(body) | {"schemaVersion": 1, "occurredAt": f"{now - ago:%Y-%m-%dT%H:%M:%SZ}"}
+    came = int((now - arrived).timestamp() * 1000)
     row = {"deviceId": device, "eventTemplateId": template, "creation": came, "visibleMs": came}
     stream = world.fleet.records("stream")[0]["id"]
     text = b64encode(json.dumps(payload, default=float).encode()).decode()
-    world.fleet.put("event", [row | {"streamId": stream, "messageId": f"demo-{device[:8]}", "message": text}])
+    world.fleet.put("event", [row | {"streamId": stream, "messageId": f"demo-{device[:8]}-{came}", "message": text}])

@@ -52,6 +52,8 @@ def tell(world: World) -> None:
     if world.has(plan.IOT):
         fleet.stand_still(world)
     there, decided, said = held(world), gallery.decide(world), appliances.claims(world)
+    if world.has(plan.IOT):
+        edits.keep_one_open(world, said)
     first = run_cycle(world, name="first cycle", starts=plan.FIRST)
     rest = run_rest(world)
     proven = prove(world, first, name="recompute", index=seeded)
