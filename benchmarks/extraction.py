@@ -51,7 +51,7 @@ def _accept(rows: int, found: Found) -> None:
 
 
 def _goals(ours: Track, tracks: dict[str, Track], floor_s: float) -> list[Goal]:
-    limits = {SEQUENTIAL: 4.0, USUAL: 5.0, PYODATA: 5.0}
+    limits = {SEQUENTIAL: 4.0, USUAL: 5.0, PYODATA: 5.0, ARROW: 1.0}
     goals = [
         Goal(f"faster than {name}", tracks[name].ratio(ours, "work_s"), limit, "at least")
         for name, limit in limits.items()

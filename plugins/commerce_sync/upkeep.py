@@ -49,7 +49,7 @@ def sweep(site: Site, *, kept: Kept, now: datetime) -> dict[str, int]:
     gone["batches"] = sum(_sweep_batches(site, run, kept=kept, now=now) for run in runs)
     gone["stores"] = sum(_sweep_stores(site, state, runs, kept=kept, now=now) for state in site.ledger.states())
     gone["pages"] = _sweep_pages(site.pages, before=now - kept.run)
-    gone["events"] = site.ledger.drop_events(now - kept.event) + _sweep_feeds(site, now=now)
+    gone["events"] = _sweep_feeds(site, kept=kept, now=now)
     days = kept.receipt / timedelta(days=1)
     gone["receipts"] = site.ledger.sweep_receipts(success_days=days, error_days=days, now=now)
     gone["alerts"] = site.ledger.sweep_alerts(before=now - kept.run)
@@ -99,9 +99,14 @@ def _is_young(run: Run, *, kept: Kept, now: datetime) -> bool:
     return run.started > now - (kept.batch if run.settled else max(kept.payload, kept.batch))
 
 
-def _sweep_feeds(site: Site, *, now: datetime) -> int:
-    """Events of feeds that say themselves how long they are kept, also of those that nobody polls any more."""
-    gone = 0
+def _sweep_feeds(site: Site, *, kept: Kept, now: datetime) -> int:
+    """Events of each feed, kept as long as its file says, be that longer or shorter; of the others as long as any."""
+    own = _kept_by_feed()
+    return sum(site.ledger.drop_events(now - own.get(name, kept.event), feed=name) for name in site.ledger.feeds())
+
+
+def _kept_by_feed() -> dict[str, timedelta]:
+    found = {}
     for path in sorted(feeds.folder().glob("*.yaml")):
         try:
             feed = feeds.load(path)
@@ -109,8 +114,8 @@ def _sweep_feeds(site: Site, *, now: datetime) -> int:
             log.warning("events of this feed are kept as long as any: %s", error)
             continue
         if feed.keep_days:
-            gone += site.ledger.drop_events(now - timedelta(days=feed.keep_days), feed=feed.feed)
-    return gone
+            found[feed.feed] = timedelta(days=feed.keep_days)
+    return found
 
 
 def _sweep_pages(pages: Path, *, before: datetime) -> int:

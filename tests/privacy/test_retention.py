@@ -201,6 +201,7 @@ CHECKS: dict[str, Plant] = {
     "runs (the newest of each leg stays), remote jobs, gate pages, answers, closed conflicts, consumption": records,
     "events of the inbox": event("elsewhere"),
     "events of a feed that says so itself, such as `storefront`": event("storefront"),
+    "exchange rates, `rates`, which figures of old orders need": event("rates"),
     "receipts, at the most": receipts,
     "alerts that are over": alerts,
     "rejects, open edits, open conflicts, holds": unsettled,

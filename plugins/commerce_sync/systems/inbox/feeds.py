@@ -38,7 +38,7 @@ NEEDED = {"file": ("feed", "path"), "http": ("feed", "connection", "path")}
 class FeedFile:
     """One feed. path: glob of JSONL files (file), or path below the connection's host (http).
 
-    types: what it takes.   keep_days: how long its events are kept; None for ever.
+    types: what it takes.   keep_days: how long its events are kept; None as long as those of any feed.
     cursor_param, size_param: query parameters that say where to go on and how many events a page may have.
     events, next: keys of the answer that hold the page's events and where to go on (a cursor, a path or an address).
     max_pages: pages of one poll at most; the next poll goes on.
