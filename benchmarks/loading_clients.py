@@ -144,7 +144,7 @@ def sf_toolkit(*, home: str, host: str, ca_file: str, scratch: str) -> Callable[
             job = BulkApiIngestJob.init_job(OBJECT, "upsert", external_id_field=KEY, connection=client)
             job.upload_batches(rows[start : start + JOB_ROWS])
             job.monitor_until_complete(poll_interval=WAIT_S)
-            ids |= {row.data[KEY]: row.id for row in job.successful_results()}
+            ids |= {row.data[KEY]: row.sf__Id for row in job.successful_results()}
             job.failed_results()
         return {"rows": len(ids)}
 

@@ -28,9 +28,9 @@ def _bug(name: str, *edits: Edit, tests: str = "") -> Bug:
     return Bug(name, edits, tests)
 
 
-SETTLED_JOIN = """FROM (SELECT *, {_marker(leg)} AS _marker FROM sent) AS c
+SETTLED_JOIN = """FROM (SELECT *, {folding.marker(leg)} AS _marker FROM sent) AS c
         JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'\""""
-BY_POSITION = """FROM (SELECT *, {_marker(leg)} AS _marker, row_number() OVER () AS _n FROM sent) AS c
+BY_POSITION = """FROM (SELECT *, {folding.marker(leg)} AS _marker, row_number() OVER () AS _n FROM sent) AS c
         JOIN (SELECT *, row_number() OVER () AS _n FROM results) AS r ON r._n = c._n WHERE r.outcome = 'delivered'\""""
 EARLY_MARK = """    if found.high_water and leg.run.until:
         from dataclasses import replace

@@ -13,6 +13,8 @@ import pytest
 from benchmarks.monitor_web import serving, token
 
 CHROMIUM = Path("/usr/bin/chromium")
+PATIENCE_MS = 120_000
+"""How long a page may take where many tests share two cores."""
 ARGUMENTS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
@@ -61,6 +63,7 @@ def open_page(browser: Any, address: str) -> Iterator[Any]:
 
     def opened(view: str = "/", *, scheme: str = "light", width: int = 1280, role: str = "admin") -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_default_timeout(PATIENCE_MS)
         contexts.append(context)
         context.add_cookies([{"name": "_token", "value": token("ada", role), "url": address}])
         page = context.new_page()
@@ -229,6 +232,7 @@ def test_the_loading_state_shows_when_an_answer_takes_long(open_page, address) -
 
 def test_the_pages_work_without_a_script(browser, address) -> None:
     context = browser.new_context(java_script_enabled=False)
+    context.set_default_timeout(PATIENCE_MS)
     context.add_cookies([{"name": "_token", "value": token("ada", "admin"), "url": address}])
     page = context.new_page()
     page.goto(f"{address}/commerce-sync/errors?class=permission")
