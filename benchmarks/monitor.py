@@ -33,7 +33,7 @@ VIEWS = {
     "messages of a key": "/messages?key=C0000007", "messages by beginning": "/messages?key=C00000*&over=all",
     "one message": "@/messages?outcome=rejected", "errors": "/errors", "errors of a class": "/errors?class=duplicate",
     "one error": "@/errors?class=duplicate", "conflicts": "/conflicts", "holds": "/holds", "gates": "/gates",
-    "receipts": "/receipts", "explain": "/explain?key=C0000007",
+    "receipts": "/receipts", "plans": "/plans", "limits": "/limits", "explain": "/explain?key=C0000007",
 }  # fmt: skip
 """View -> its address; with ``@``: the first row that this list links to."""
 
