@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import TextIO
 
 WIDTH = 100
-NAME_WIDTH = 17
+NAME_WIDTH = 18
 NARROWEST = 50
 NUMBER = re.compile(r"[-\d,.]*( %)?$")
 QUIET_S = 30.0
