@@ -22,7 +22,7 @@ import commerce_sync.monitor as monitor
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Airflow's own while it starts
 
 EXAMPLES = 4_000 if os.environ.get("FUZZ") == "thorough" else 100
-MUCH = settings(max_examples=EXAMPLES, deadline=None,
+MUCH = settings(max_examples=EXAMPLES, deadline=None, derandomize=os.environ.get("FUZZ") != "thorough",
                 suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
 LONGEST_S = 30.0
 SOURCES = "".join(path.read_text() for path in Path(monitor.__file__).parent.glob("*.py"))
@@ -80,7 +80,9 @@ def assert_sound(found: Any, took_s: float, asked: Any) -> None:
     """Not our fault, in time, guarded, and nothing of what was asked is markup."""
     assert found.status_code < 500, (asked, found.text.partition("<main")[2][:500])
     assert took_s < LONGEST_S, asked
-    assert "content-security-policy" in found.headers or found.status_code in (303, 307), (asked, found.status_code)
+    # What is no address of ours (a line end in it, say) Airflow answers itself, as JSON.
+    is_page = found.headers.get("content-type", "").startswith("text/html")
+    assert "content-security-policy" in found.headers or not is_page, (asked, found.status_code)
     assert found.headers.get("x-content-type-options", "nosniff") == "nosniff"
     assert "a=b" not in found.headers.get("set-cookie", ""), asked
     where = urlsplit(found.headers.get("location", ""))

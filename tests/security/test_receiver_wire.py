@@ -38,7 +38,7 @@ SENDERS = {"/sap_commerce/webhooks/OrderSync": "sap_commerce", "/sap_commerce/sy
 PLATFORM = {"conn_type": "commerce_sync_opentext_iot", "host": "http://127.0.0.1:9", "login": "x", "password": "x",
             "extra": {"profile": "generic_rest", "realm": "r", "tenant": "t"}}  # fmt: skip
 EXAMPLES = 6_000 if os.environ.get("FUZZ") == "thorough" else 150
-MUCH = settings(max_examples=EXAMPLES, deadline=None,
+MUCH = settings(max_examples=EXAMPLES, deadline=None, derandomize=os.environ.get("FUZZ") != "thorough",
                 suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def _found(*, leg: str, verdict: str, before: str) -> tuple[list[Gate], str]:
     found: list[Gate] = []
     for run in runs:
         path = _path(run.leg, run.run)
-        said = _verdict(path) if path.is_file() else None
+        said = _verdict(path) if is_there(path) else None
         if said is not None and verdict in ("", said):
             found.append(Gate(run, said))
         if len(found) == ROWS:
@@ -73,8 +73,16 @@ def _verdict(path: Path) -> str:
 def gate(visit: Reader, leg: str, run: str) -> HTMLResponse:
     """The result page a gate left, as it was written. 404 when that run had none."""
     path = _path(leg, run)
-    if not path.is_file():
+    if not is_there(path):
         raise HTTPException(
             404, f"No gate result for leg {leg}, run {run}: the gate only runs when there is something to send."
         )
     return page.guarded(HTMLResponse(path.read_text(encoding="utf-8")), policy=page.GATE_PAGE)
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is such a file; a name no file can have (an address may ask for any) is not there."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
