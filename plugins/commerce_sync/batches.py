@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 DIGEST_BLOCK_BYTES = 1 << 20
+LONGEST_NAME = 200
 PARQUET = "(FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 65536)"
 
 
@@ -238,5 +239,12 @@ def digest_of(fs: fsspec.AbstractFileSystem, path: str) -> str:
 
 
 def safe_name(text: str) -> str:
-    """A folder name for any leg, run or step name; Airflow run ids contain ':' and '+'. Never ``.`` or ``..``."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", text) if text.strip(".") else "_" * len(text)
+    """A folder name for any leg, run or step name; Airflow run ids contain ':' and '+'. Never ``.`` or ``..``.
+
+    What is too long for a file system is cut, and told from others by a digest of the whole.
+    """
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", text) if text.strip(".") else "_" * len(text)
+    if len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"{name[: LONGEST_NAME - 17]}-{digest}"

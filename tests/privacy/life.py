@@ -147,8 +147,8 @@ class Life:
     def asked(self) -> None:
         """Runs for her alone, a plan, and one that dies on its way and may be taken up again."""
         self.walk.attempt(CONTACTS, "complete", keys=(KEY,))
-        self.walk.attempt(CONTACTS, "plan")
         self.change(sessionLanguage="de")
+        self.walk.attempt(CONTACTS, "plan")
         target, self.walk.target = self.walk.target, _away
         self.walk(CUSTOMERS, leg=CONTACTS)
         self.walk.target = target
