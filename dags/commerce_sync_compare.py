@@ -15,28 +15,13 @@ With the parameter `repair` off it only looks. **Backfill**: pointless.
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronDataIntervalTimetable, Param
+from airflow.sdk import Param
 
-from commerce_sync.alerts import FailureNotifier
 from commerce_sync.comparing_step import CompareLegs
-from commerce_sync.flow import FIRST_DAY, SyncRetryPolicy
+from commerce_sync.flow import duty_dag  # builds an Airflow DAG
 
-with DAG(
-    "commerce_sync_compare",
-    schedule=CronDataIntervalTimetable("40 0 * * *", timezone="UTC"),
-    start_date=FIRST_DAY,
-    catchup=False,
-    max_active_runs=1,
-    doc_md=__doc__,
-    tags=["commerce-sync", "duty"],
-    params={"repair": Param(True, type="boolean", title="Let the next complete scan repair what differs")},
-    on_failure_callback=FailureNotifier(legs=[]),
-    default_args={
-        "owner": "commerce-sync",
-        "retries": 3,
-        "retry_delay": timedelta(minutes=10),
-        "retry_policy": SyncRetryPolicy(),
-        "execution_timeout": timedelta(hours=1),
-    },
-):
+REPAIR = Param(True, type="boolean", title="Let the next complete scan repair what differs")
+with duty_dag(
+    "commerce_sync_compare", schedule="40 0 * * *", doc=__doc__, takes=timedelta(hours=1), params={"repair": REPAIR}
+) as dag:
     CompareLegs(task_id="compare")

@@ -19,27 +19,8 @@ run it again. A system that cannot be asked is named in the log and left for the
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
-
-from commerce_sync.alerts import FailureNotifier
 from commerce_sync.drifting import DriftWatch
-from commerce_sync.flow import FIRST_DAY, SyncRetryPolicy
+from commerce_sync.flow import duty_dag  # builds an Airflow DAG
 
-with DAG(
-    "commerce_sync_drift",
-    schedule=CronDataIntervalTimetable("10 2 * * *", timezone="UTC"),
-    start_date=FIRST_DAY,
-    catchup=False,
-    max_active_runs=1,
-    doc_md=__doc__,
-    tags=["commerce-sync", "duty"],
-    on_failure_callback=FailureNotifier(legs=[]),
-    default_args={
-        "owner": "commerce-sync",
-        "retries": 3,
-        "retry_delay": timedelta(minutes=10),
-        "retry_policy": SyncRetryPolicy(),
-        "execution_timeout": timedelta(hours=1),
-    },
-):
+with duty_dag("commerce_sync_drift", schedule="10 2 * * *", doc=__doc__, takes=timedelta(hours=1)) as dag:
     DriftWatch(task_id="look")

@@ -13,27 +13,11 @@ night goes on. A setting that is no number of days is named in the log.
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
-
-from commerce_sync.flow import FIRST_DAY, FailureNotifier, SyncRetryPolicy, flow_asset
+from commerce_sync.flow import duty_dag, flow_asset  # builds an Airflow DAG
 from commerce_sync.steps import Done, Upkeep
 
-with DAG(
-    "commerce_sync_maintenance",
-    schedule=CronDataIntervalTimetable("30 3 * * *", timezone="UTC"),
-    start_date=FIRST_DAY,
-    catchup=False,
-    max_active_runs=1,
-    doc_md=__doc__,
-    tags=["commerce-sync"],
-    on_failure_callback=FailureNotifier(legs=[]),
-    default_args={
-        "owner": "commerce-sync",
-        "retries": 3,
-        "retry_delay": timedelta(minutes=10),
-        "retry_policy": SyncRetryPolicy(),
-        "execution_timeout": timedelta(hours=3),
-    },
+with duty_dag(
+    "commerce_sync_maintenance", schedule="30 3 * * *", doc=__doc__, takes=timedelta(hours=3), tags=()
 ) as dag:
     done = Done(task_id="done", moves=[], outlets=[flow_asset("commerce_sync_maintenance")], trigger_rule="none_failed")
     Upkeep(task_id="sweep") >> done

@@ -17,34 +17,21 @@ the reasons. Trigger it again: what went back already is left as it is.
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, Param
+from airflow.sdk import Param
 
-from commerce_sync.flow import FIRST_DAY, FailureNotifier, SyncRetryPolicy, flow_asset
+from commerce_sync.flow import duty_dag, flow_asset  # builds an Airflow DAG
 from commerce_sync.undo_step import Undone, UndoRun
 
-with DAG(
-    "commerce_sync_undo",
-    schedule=None,
-    start_date=FIRST_DAY,
-    catchup=False,
-    max_active_runs=1,
-    doc_md=__doc__,
-    tags=["commerce-sync"],
-    params={
-        "leg": Param("", type="string", title="Leg", description="As `python -m commerce_sync flows` lists them."),
-        "run": Param("", type="string", title="Run to undo", description="Its name in the monitor."),
-        "plan": Param(False, type="boolean", title="Only show what would be done"),
-        "by": Param("", type="string", title="Who asks", description="Kept in the ledger."),
-        "reason": Param(None, type=["null", "string"], title="Reason", description="Kept in the ledger."),
-    },
-    on_failure_callback=FailureNotifier(legs=[]),
-    default_args={
-        "owner": "commerce-sync",
-        "retries": 3,
-        "retry_delay": timedelta(minutes=1),
-        "retry_policy": SyncRetryPolicy(),
-        "execution_timeout": timedelta(hours=3),
-    },
-) as dag:
+FORM = {
+    "leg": Param("", type="string", title="Leg", description="As `python -m commerce_sync flows` lists them."),
+    "run": Param("", type="string", title="Run to undo", description="Its name in the monitor."),
+    "plan": Param(False, type="boolean", title="Only show what would be done"),
+    "by": Param("", type="string", title="Who asks", description="Kept in the ledger."),
+    "reason": Param(None, type=["null", "string"], title="Reason", description="Kept in the ledger."),
+}
+with duty_dag(
+    "commerce_sync_undo", schedule=None, doc=__doc__, takes=timedelta(hours=3), tags=(),
+    retry_delay=timedelta(minutes=1), params=FORM,
+) as dag:  # fmt: skip
     done = Undone(task_id="done", outlets=[flow_asset("commerce_sync_undo")], trigger_rule="none_failed")
     UndoRun(task_id="undo") >> done

@@ -20,26 +20,11 @@ told once, and again when it is over. Limits of a flow stand in its DAG file: `s
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
-
-from commerce_sync.alerts import FailureNotifier
 from commerce_sync.duty import Watch
-from commerce_sync.flow import FIRST_DAY, SyncRetryPolicy
+from commerce_sync.flow import duty_dag  # builds an Airflow DAG
 
-with DAG(
-    "commerce_sync_watch",
-    schedule=CronDataIntervalTimetable("*/10 * * * *", timezone="UTC"),
-    start_date=FIRST_DAY,
-    catchup=False,
-    max_active_runs=1,
-    doc_md=__doc__,
-    tags=["commerce-sync", "duty"],
-    on_failure_callback=FailureNotifier(legs=[]),
-    default_args={
-        "owner": "commerce-sync",
-        "retries": 2,
-        "retry_policy": SyncRetryPolicy(),
-        "execution_timeout": timedelta(minutes=30),
-    },
-):
+with duty_dag(
+    "commerce_sync_watch", schedule="*/10 * * * *", doc=__doc__, takes=timedelta(minutes=30), retries=2,
+    retry_delay=timedelta(minutes=5),
+) as dag:  # fmt: skip
     Watch(task_id="watch")

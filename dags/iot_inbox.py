@@ -17,28 +17,13 @@ under the type `unmapped`.
 
 from datetime import timedelta
 
-from airflow.sdk import DAG, CronDataIntervalTimetable
-
-from commerce_sync.flow import FIRST_DAY, FailureNotifier, SyncRetryPolicy, flow_asset
+from commerce_sync.flow import duty_dag, flow_asset  # builds an Airflow DAG
 from commerce_sync.steps import Done
 from commerce_sync.systems.opentext_iot.operators import PollIotEvents
 
-with DAG(
-    "iot_inbox",
-    schedule=CronDataIntervalTimetable("* * * * *", timezone="UTC"),
-    start_date=FIRST_DAY,
-    catchup=False,
-    max_active_runs=1,
-    doc_md=__doc__,
-    tags=["commerce-sync", "opentext_iot"],
-    on_failure_callback=FailureNotifier(legs=[]),
-    default_args={
-        "owner": "commerce-sync",
-        "retries": 3,
-        "retry_delay": timedelta(minutes=1),
-        "retry_policy": SyncRetryPolicy(),
-        "execution_timeout": timedelta(hours=1),
-    },
-) as dag:
+with duty_dag(
+    "iot_inbox", schedule="* * * * *", doc=__doc__, takes=timedelta(hours=1), tags=("opentext_iot",),
+    retry_delay=timedelta(minutes=1),
+) as dag:  # fmt: skip
     done = Done(task_id="done", moves=[], outlets=[flow_asset("iot_inbox")], trigger_rule="none_failed")
     PollIotEvents(task_id="poll", is_quiet=True) >> done

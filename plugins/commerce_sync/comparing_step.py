@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 
 from commerce_sync import alerts, comparing, duty, steps
@@ -22,22 +20,11 @@ SUBJECT = "Commerce Sync: a target holds what it was not sent"
 Flows = Mapping[str, Sequence[Sequence[Leg]]]
 
 
-class CompareLegs(BaseOperator):
-    """Compare every leg that leaves marks, let the next complete scan repair what differs, tell people.
-
-    folder: of the DAG files (default: the one this DAG comes from).
-    """
-
-    ui_color = "#fdf6e3"
-
-    def __init__(self, *, folder: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.folder = folder
+class CompareLegs(duty.OfAllFlows):
+    """Compare every leg that leaves marks, let the next complete scan repair what differs, tell people."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow.sdk.configuration import conf
-
-        duty.read(Path(self.folder or conf.get("core", "dags_folder")))
+        duty.read(self.dags_folder())
         run_id, repair = f"compare__{context['dag_run'].run_id}", bool(context["params"].get("repair", True))
         return compare_all(steps.site(), BUILT, run_id=run_id, repair=repair, log=self.log)
 

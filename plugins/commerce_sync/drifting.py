@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
-from airflow.sdk import BaseOperator
 from airflow.sdk.definitions.context import Context
 
 from commerce_sync import agreement, alerts, drift, duty, steps
@@ -53,19 +51,11 @@ class Looked:
         }  # fmt: skip
 
 
-class DriftWatch(BaseOperator):
-    """Looks at all far sides; tells what is new. folder: of the DAG files (default: the one this DAG comes from)."""
-
-    ui_color = "#fdf6e3"
-
-    def __init__(self, *, folder: str | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.folder = folder
+class DriftWatch(duty.OfAllFlows):
+    """Looks at all far sides; tells what is new."""
 
     def execute(self, context: Context) -> dict[str, Any]:
-        from airflow.sdk.configuration import conf
-
-        duty.read(Path(self.folder or conf.get("core", "dags_folder")))
+        duty.read(self.dags_folder())
         return tell(steps.site(), BUILT, log=self.log)
 
 

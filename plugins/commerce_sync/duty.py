@@ -27,8 +27,8 @@ SILENT_FOR = timedelta(minutes=30)
 """After so long without an answer of a system the watch asks what is left of its allowance."""
 
 
-class Watch(BaseOperator):
-    """Looks at the DAG files and the ledger. folder: of the DAG files (default: the one this DAG comes from)."""
+class OfAllFlows(BaseOperator):
+    """A task that is about every flow there is. folder: of the DAG files (default: the one this DAG comes from)."""
 
     ui_color = "#fdf6e3"
 
@@ -36,11 +36,18 @@ class Watch(BaseOperator):
         super().__init__(**kwargs)
         self.folder = folder
 
-    def execute(self, context: Context) -> dict[str, int]:
+    def dags_folder(self) -> Path:
+        """Where the DAG files are."""
         from airflow.sdk.configuration import conf
 
-        folder = Path(self.folder or conf.get("core", "dags_folder"))
-        return look(steps.site().ledger, folder=folder, log=self.log)
+        return Path(self.folder or conf.get("core", "dags_folder"))
+
+
+class Watch(OfAllFlows):
+    """Looks at the DAG files and the ledger."""
+
+    def execute(self, context: Context) -> dict[str, int]:
+        return look(steps.site().ledger, folder=self.dags_folder(), log=self.log)
 
 
 def look(ledger: Ledger, *, folder: Path, log: Any) -> dict[str, int]:

@@ -169,6 +169,34 @@ def sync_dag(
     return dag
 
 
+def duty_dag(
+    dag_id: str, *, schedule: str | None, doc: str | None, takes: timedelta, tags: Iterable[str] = ("duty",),
+    retries: int = 3, retry_delay: timedelta = timedelta(minutes=10), params: dict[str, Param] | None = None,
+) -> DAG:  # fmt: skip
+    """The DAG of work that moves no leg: watching, sweeping, polling. Its tasks are made in its ``with`` block.
+
+    schedule: cron expression (UTC), or None.   doc: the runbook.   takes: the most that one task may take.
+    """
+    return DAG(
+        dag_id,
+        schedule=None if schedule is None else CronDataIntervalTimetable(schedule, timezone="UTC"),
+        start_date=FIRST_DAY,
+        catchup=False,
+        max_active_runs=1,
+        doc_md=doc,
+        tags=["commerce-sync", *tags],
+        params=params or {},
+        on_failure_callback=FailureNotifier(legs=[]),
+        default_args={
+            "owner": "commerce-sync",
+            "retries": retries,
+            "retry_delay": retry_delay,
+            "retry_policy": SyncRetryPolicy(),
+            "execution_timeout": takes,
+        },
+    )
+
+
 def _deadline(legs: Sequence[str], done_within: timedelta) -> DeadlineAlert:
     hours = done_within / timedelta(hours=1)
     return DeadlineAlert(

@@ -96,3 +96,13 @@ def _foresee(
     con.execute(f"CREATE TABLE {COMING} (object VARCHAR, external_id VARCHAR, key VARCHAR)")
     found = hook.predict(target, fields, con, rows="planned", types=types)
     return con.execute(f"SELECT _key, code, reason FROM ({found.refusals})").fetchall(), found
+
+
+def prove(found: Compared, what: str) -> None:
+    """At least 99 % of what the far side refuses was predicted, and less than 0.1 % of what it takes was doubted."""
+    found.say(what)
+    assert found.stops == ()
+    assert len(found.rejected) > 0.05 * found.rows, "a test without rejections proves nothing"
+    assert found.recall() >= 0.99, dict(list(found.missed.items())[:10])
+    assert found.false_share() < 0.001, [(key, code, found.reasons[key]) for key, code in
+                                         list(found.false_alarms.items())[:10]]  # fmt: skip

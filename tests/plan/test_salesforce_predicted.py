@@ -10,7 +10,7 @@ import pytest
 
 from commerce_sync.mapping import Field, Lookup, Target
 from flows.walking import SWIFT, connection
-from plan.predicting import Compared, Row, compare
+from plan.predicting import Row, compare, prove
 
 KEY = "Commerce_Id__c"
 TYPES = {
@@ -104,21 +104,12 @@ def made(count: int, *, share: float, seed: int) -> list[Row]:
     return rows
 
 
-def proven(found: Compared, what: str) -> None:
-    found.say(what)
-    assert found.stops == ()
-    assert len(found.rejected) > 0.05 * found.rows, "a test without rejections proves nothing"
-    assert found.recall() >= 0.99, dict(list(found.missed.items())[:10])
-    assert found.false_share() < 0.001, [(key, code, found.reasons[key]) for key, code in
-                                         list(found.false_alarms.items())[:10]]  # fmt: skip
-
-
 @pytest.mark.parametrize(("bulk_from", "seed"), [(1_000_000, 1), (1_000_000, 2), (2000, 3), (2000, 4)],
                          ids=["collections", "collections again", "bulk", "bulk again"])  # fmt: skip
 def test_random_defects_are_predicted(hook: Any, tmp_path: Path, bulk_from: int, seed: int) -> None:
     rows = made(4000, share=0.3, seed=seed)
     found = compare(hook, target(bulk_from=bulk_from), FIELDS, rows, types=TYPES, folder=tmp_path)
-    proven(found, f"Salesforce, {'bulk' if bulk_from == 2000 else 'collections'}")
+    prove(found, f"Salesforce, {'bulk' if bulk_from == 2000 else 'collections'}")
     assert len(found.other_codes) < 0.02 * len(found.rejected), list(found.other_codes.items())[:10]
 
 

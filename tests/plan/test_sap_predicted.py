@@ -10,7 +10,7 @@ import pytest
 
 from commerce_sync.mapping import Field, Lookup, Target
 from flows.walking import connection
-from plan.predicting import Compared, Row, compare
+from plan.predicting import Compared, Row, compare, prove
 
 ONLINE = {"version": "Online", "catalog": {"id": "Default"}}
 PRICE_TYPES = {
@@ -111,12 +111,7 @@ def made(count: int, sound: Any, defects: dict[str, list[Any]], *, seed: int, sh
 
 
 def proven(found: Compared, what: str) -> None:
-    found.say(what)
-    assert found.stops == ()
-    assert len(found.rejected) > 0.05 * found.rows, "a test without rejections proves nothing"
-    assert found.recall() >= 0.99, dict(list(found.missed.items())[:10])
-    assert found.false_share() < 0.001, [(key, code, found.reasons[key]) for key, code in
-                                         list(found.false_alarms.items())[:10]]  # fmt: skip
+    prove(found, what)
     assert len(found.other_codes) < 0.02 * len(found.rejected), list(found.other_codes.items())[:10]
 
 

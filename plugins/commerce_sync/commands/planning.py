@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from commerce_sync.commands.built import built_flows, chosen_mappings, run_id, table
-from commerce_sync.errors import ConfigurationError, SyncError
+from commerce_sync.commands.running import run_legs
+from commerce_sync.errors import ConfigurationError
 
 HEAD = ("leg", "creates", "changes", "fields set", "fields cleared", "deletes", "no effect", "would be refused")
 
@@ -100,25 +101,11 @@ def _as_json(site: Any, plans: list[Any], *, rows: int) -> list[dict[str, Any]]:
 
 def apply(options: Namespace) -> int:
     """Send the changes of a plan, where neither side has changed since; 1 when a leg did not end green."""
-    from commerce_sync import steps, walk
-    from commerce_sync.commands.running import BALANCE
-    from commerce_sync.flow import source_system, target_system
+    from commerce_sync import steps
     from commerce_sync.window import Request
 
-    site, rows, red = steps.site(), [], 0
-    for mapping in _planned(site, options):
-        name = run_id("apply")
-        try:
-            walk.leg(site, mapping, name, request=Request(plan=options.run), sources=source_system,
-                     targets=target_system, wait_s=options.wait)  # fmt: skip
-        except SyncError as error:
-            print(f"{mapping.leg}: {type(error).__name__}: {error}", file=sys.stderr)
-            red = 1
-        done = site.ledger.find_run(mapping.leg, name)
-        if done is not None:
-            rows.append((mapping.leg, done.status, *(str(done.counts[item]) for item in BALANCE)))
-    table(("leg", "status", *BALANCE), rows)
-    return red
+    site, request = steps.site(), Request(plan=options.run)
+    return run_legs(site, _planned(site, options), prefix="apply", request=request, wait_s=options.wait)
 
 
 def _planned(site: Any, options: Namespace) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from collections.abc import Iterable
 from typing import Any
 
 from commerce_sync.commands.built import chosen_mappings, run_id, table
@@ -14,17 +15,22 @@ BALANCE = ("extracted", "unchanged", "filtered", "quarantined", "sent", "deliver
 
 def run(options: Namespace) -> int:
     """Run a flow's legs here, one after the other."""
-    from commerce_sync import steps, walk
+    from commerce_sync import steps
+
+    request = _request(options, mode=options.mode)
+    return run_legs(steps.site(), chosen_mappings(options), prefix="cli", request=request, wait_s=options.wait)
+
+
+def run_legs(site: Any, mappings: Iterable[Any], *, prefix: str, request: Any, wait_s: float) -> int:
+    """Run legs one after the other and print their balance; 1 when one of them raised."""
+    from commerce_sync import walk
     from commerce_sync.flow import source_system, target_system
 
-    site, rows, red = steps.site(), [], 0
-    request = _request(options, mode=options.mode)
-    for mapping in chosen_mappings(options):
-        name = run_id("cli")
+    rows, red = [], 0
+    for mapping in mappings:
+        name = run_id(prefix)
         try:
-            walk.leg(
-                site, mapping, name, request=request, sources=source_system, targets=target_system, wait_s=options.wait
-            )
+            walk.leg(site, mapping, name, request=request, sources=source_system, targets=target_system, wait_s=wait_s)
         except SyncError as error:
             print(f"{mapping.leg}: {type(error).__name__}: {error}", file=sys.stderr)
             red = 1
