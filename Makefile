@@ -32,6 +32,9 @@ demo-check: install  ## the same unattended: exit code 0 or 1, demo/report.json
 test: install    ## every test, on every core
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
+test-airflow: install  ## against Airflow's real scheduler: webhooks start flows, killed tasks are mailed once (minutes)
+	@$(BIN)/python -m pytest -m slow tests/receiver tests/test_alerts_airflow.py
+
 test-cluster: install  ## two Celery workers, PostgreSQL, Redis and S3 as local processes; a worker is killed
 	@$(BIN)/python -m cluster $(CLUSTER_OPTIONS)
 
@@ -76,4 +79,4 @@ export BOTH_PINS
 clean:           ## remove the environment and everything the demo made
 	rm -rf $(VENV) .demo demo/report.json
 
-.PHONY: help install demo demo-check test test-cluster lint audit bench prove-completeness prove-mutations prove-crashes prove-faults lock clean
+.PHONY: help install demo demo-check test test-airflow test-cluster lint audit bench prove-completeness prove-mutations prove-crashes prove-faults lock clean

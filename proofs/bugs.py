@@ -92,7 +92,7 @@ DELIVERED = (
     _bug("a backfill moves the high water back", (SETTLE, "    return stored.kind != \"backfill\" and runs.balances(counts)", "    return runs.balances(counts)"), (SETTLE, "    return max((moment for moment in (stored, given) if moment is not None), default=None)", "    return given or stored"), ("high_water.py", 'leg.run.kind not in ("changes", "complete")', 'leg.run.kind not in ("changes", "complete", "backfill")')),
     _bug("two runs of a leg at once", ("company.py", "    return [\n        other\n", "    return [] and [\n        other\n")),
     _bug("what was read before another run settled is sent", ("leg.py", "        if self.state.version not in (batch.facts[STATE_VERSION], self.run.settled_version):", "        if False:"), tests=f"{CONTRACTS}/test_windows_and_guards.py -k 'newer_one_settled or cleared_later'"),
-    _bug("a run that was given up is taken as never begun", ("detection.py", "doubt.trusted(leg, _living(leg, merged))", "_living(leg, merged)")),
+    _bug("a run that was given up is taken as never begun", ("detection.py", "doubt.trusted(leg, _living(leg, merged))", "_living(leg, merged)"), tests="tests/proofs/test_given_up.py"),
     _bug("balance by count only", ("delivery.py", "    return bool(joined == sound == sent == answers)", "    return bool(sent == answers)"), tests=f"{CONTRACTS}/test_balancing.py -k 'misreports and swaps'"),
     _bug("batches are not compared with what was written", ("batches.py", "        altered = batch.altered() if found == batch.rows else []", "        altered = []"), tests="SABOTEUR"),
     _bug("markers are not compared with what was delivered", ("delivery.py", "    recording.refuse_altered(leg, con, delta, delivered)\n", ""), tests="SABOTEUR"),

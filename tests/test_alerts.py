@@ -1,15 +1,12 @@
 """Alerts: a failed flow is told to somebody, with counts and reasons, by mail or by HTTP."""
 
-import email
 import json
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,57 +14,16 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
-from aiosmtpd.controller import Controller
 
 from commerce_sync import alerts, duty, places
 from commerce_sync.errors import GuardError
+from mailing import connection, mail_server, read
 
 LOG = logging.getLogger(__name__)
 
 
-class Mailbox:
-    """What a real mail server took. ``dies``: called before a letter is taken."""
-
-    def __init__(self) -> None:
-        self.letters: list[str] = []
-        self.dies: Callable[[], None] | None = None
-        self.refuses = False
-
-    async def handle_DATA(self, server, session, envelope) -> str:
-        if self.dies is not None:
-            self.dies()
-        if self.refuses:
-            return "451 not now"
-        self.letters.append(envelope.content.decode())
-        return "250 taken"
-
-
-@contextmanager
-def mail_server():
-    box = Mailbox()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = Controller(box, hostname="127.0.0.1", port=port)
-    server.start()
-    try:
-        yield box, port
-    finally:
-        server.stop()
-
-
 def mailed_to(monkeypatch, port: int, name: str = "COMMERCE_SYNC_ALERTS") -> None:
-    extra = {"to": "ops@example.com", "from_email": "sync@example.com", "disable_ssl": True, "disable_tls": True,
-             "retry_limit": 1}  # fmt: skip
-    connection = {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "login": "", "password": "", "extra": extra}
-    monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(connection))
-
-
-def read(letter: str) -> tuple[str, str]:
-    """Subject and text."""
-    found = email.message_from_string(letter)
-    body = next(part for part in found.walk() if part.get_content_maintype() == "text")
-    return found["Subject"], body.get_payload(decode=True).decode()
+    monkeypatch.setenv(f"AIRFLOW_CONN_{name}", connection(port))
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from commerce_sync.ledger import FAILURE, Finding, Ledger, Run
 
 COUNTED = ("extracted", "sent", "delivered", "rejected", "quarantined", "unprocessed")
 REJECTS_LOOKED_AT = 10_000
+UNTOLD = "it ended before it could tell why: killed (out of memory?), or its machine is gone"
+"""A task that fails tells what went wrong, and first; only of one that could not does the DAG's callback tell."""
 
 
 class FailureNotifier(BaseNotifier):
@@ -60,17 +62,19 @@ class FailureNotifier(BaseNotifier):
         from commerce_sync import steps
 
         dag_run, reason = context["dag_run"], str(context.get("reason") or "task failed")
+        failed = str(getattr(context.get("ti"), "task_id", "") or "")  # the last one that failed
         found = []
         for leg in self.legs:
             legs.release(steps.site(), leg, dag_run.run_id, message=f"the DAG run failed: {reason}")
             run = _run(ledger, leg, dag_run.run_id)
             if run is not None and run.status != "green":
-                lines = [reason, *_balance(ledger, leg, dag_run.run_id), f"run: {link(dag_run)}"]
+                step = failed if failed.partition(".")[0] == leg else ""
+                told = f"step {step}: {UNTOLD}" if step else reason
+                lines = [told, *_balance(ledger, leg, dag_run.run_id), f"run: {link(dag_run, step)}"]
                 found.append(_finding(dag_run, leg, leg, lines))
         if found:
             return found
-        task_id = str(getattr(context.get("ti"), "task_id", "") or "")
-        return [_finding(dag_run, task_id.partition(".")[0] or "-", None, [reason, f"run: {link(dag_run)}"])]
+        return [_finding(dag_run, failed.partition(".")[0] or "-", None, [reason, f"run: {link(dag_run, failed)}"])]
 
 
 def late(*, legs: Sequence[str], hours: float, context: Any = None) -> None:

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import sys
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from demo import settings
 from demo.airflow_rest import AirflowRest
-from demo.children import Child, Children
-from demo.folder import PROJECT, Folder
-from demo.ports import Ports
 from receiver.receiving import LOGIN, Shop, until
+from standalone import airflow_standalone
 
 pytestmark = pytest.mark.slow
 DAG = "salesforce_customers"
@@ -41,40 +34,12 @@ class Target:
 
 @pytest.fixture
 def airflow(simulators: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """``airflow standalone`` with one flow, started by deliveries only."""
-    folder = Folder(tmp_path_factory.mktemp("a")).take()
-    (folder.root / "dags").mkdir()
-    (folder.root / "dags" / f"{DAG}.py").write_text(FILE)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        ports = Ports(simulators=0, airflow=probe.getsockname()[1])
-    env = settings.airflow(folder, ports=ports, password="pw", systems=simulators)
-    env |= {
-        "AIRFLOW__CORE__DAGS_FOLDER": str(folder.root / "dags"),
-        "AIRFLOW_CONN_COMMERCE_SYNC_RECEIVER_SAP_COMMERCE": json.dumps(
-            {"conn_type": "http", "login": LOGIN, "password": SAID}
-        ),
-    }
-    settings.write_policy(folder)
-    settings.write_launcher(folder, airflow=str(Path(sys.executable).with_name("airflow")))
-    children = Children()
-    log = folder.logs / "airflow.log"
-    children.add(
-        Child("Airflow", [str(folder.bin / "airflow"), "standalone"], env=env, cwd=PROJECT, log=log, grace_s=6)
-    )
-    rest = AirflowRest(f"http://127.0.0.1:{ports.airflow}", user=settings.USER, password="pw")
-    try:
-        until(lambda: not rest.sick_components(), what=f"Airflow; look into {log}", seconds=300, pause_s=1)
-        rest.warm_up()
-        until(
-            lambda: rest.dag_names() or rest.import_errors(), what=f"the flow; look into {log}", seconds=180, pause_s=1
-        )
-        assert rest.import_errors() == []
-        rest.unpause(DAG)
+    """Airflow with one flow, started by deliveries only."""
+    said = json.dumps({"conn_type": "http", "login": LOGIN, "password": SAID})
+    env = {"AIRFLOW_CONN_COMMERCE_SYNC_RECEIVER_SAP_COMMERCE": said}
+    folder = tmp_path_factory.mktemp("a")
+    with airflow_standalone(folder, dags={DAG: FILE}, systems=simulators, env=env) as (rest, _folder):
         yield rest
-    finally:
-        children.stop()
-        os.close(folder.lock_fd)
 
 
 def runs(rest: AirflowRest) -> list[Any]:
