@@ -247,7 +247,8 @@ class Oracle:
 
     def _rightly_deleted(self, look: Look, item: Write, reading: Reading) -> None:
         spans = [version for version in self._seen(reading, item.key) if not version.row["hidden"]]
-        gone = look.mode in ("complete", "auto") and not _always(spans, reading)
+        complete = look.mode in ("complete", "auto") or look.state.high_water is None  # the first one of a leg is
+        gone = complete and not _always(spans, reading)
         versions = [*self._seen(reading, item.key), *self.offered.get(item.key, [])]
         left = self.setting["on_leave"] == "delete" and any(version.row["hidden"] for version in versions)
         retried = item.key in look.rejects and not look.rejects[item.key].payload_of_a_change
@@ -259,6 +260,7 @@ class Oracle:
             return
         for key, reject in look.rejects.items():
             due = reject.status == "rejected" and (reject.next_attempt is None or reject.next_attempt <= look.now)
+            due &= row.kind == "complete" or reject.payload_of_a_change  # only a complete scan knows what is gone
             still = self._rejects(look.mapping.leg).get(key)
             if (
                 due

@@ -77,6 +77,17 @@ def test_detections_answers_and_words_come_in_the_order_they_happened(walk: Walk
     assert explain(walk.site, "C0001", leg=HOUSEHOLDS).places[0].state == "in step"
 
 
+def test_a_refused_delete_waits_for_the_next_complete_scan(walk: Walk, shop: Shop, org: Org) -> None:
+    shop.customers(1, 2)
+    walk.alter(HOUSEHOLDS, guards=Guards(max_deletes=None, max_rejected=None))
+    walk.leg(HOUSEHOLDS)
+    org.far.fault(action="row_error", object="Account", when={"field": "Id", "regex": "."}, times=1)
+    shop.remove(1)
+    assert walk.leg(HOUSEHOLDS, "complete").rejected == 1
+    (refused,) = [place for place in explain(walk.site, "C0001").places if place.leg == HOUSEHOLDS]
+    assert "offered again by the first complete scan after " in refused.state
+
+
 def test_the_remote_job_a_record_travelled_in_is_named(walk: Walk, shop: Shop, org: Org) -> None:
     walk.alter(HOUSEHOLDS, target={"bulk_from": 1})
     shop.customers(1, 2)

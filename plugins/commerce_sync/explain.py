@@ -194,8 +194,9 @@ def _refused(reject: Reject) -> str:
         return "undone: goes again when its source changes, or when a person lets it go (redo)"
     if reject.status == "quarantined":
         return f"set aside by the gate ({reject.code}): every run looks at it again"
-    at = f"{reject.next_attempt:%Y-%m-%d %H:%M} UTC" if reject.next_attempt else "the next run"
-    return f"refused {reject.attempts} times ({reject.code}): offered again by the first run after {at}"
+    run = "run" if reject.fingerprint else "complete scan"  # a delete: only a complete scan knows it is still gone
+    when = f"first {run} after {reject.next_attempt:%Y-%m-%d %H:%M} UTC" if reject.next_attempt else f"next {run}"
+    return f"refused {reject.attempts} times ({reject.code}): offered again by the {when}"
 
 
 def _answer(item: RejectAnswer) -> dict[str, Any]:
