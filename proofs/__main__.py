@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def main() -> int:
         return mutations.run(histories=count, seed=options.seed, only=options.only)
     if options.stop:
         return _until_first(options.proof, options.seed, count)
-    failed = _many(options.proof, count=count, seed=options.seed, jobs=options.jobs)
+    failed = _many(options.proof, count=count, seed=options.seed, jobs=options.jobs, resume=options.resume)
     share = count // HTTP_SHARE if options.http is None else options.http
     return failed | (_over_http(options.seed, share) if options.proof == "completeness" and share else 0)
 
@@ -75,11 +76,12 @@ def _until_first(proof: str, seed: int, count: int) -> int:
     return int(bool(found.failed))
 
 
-def _many(proof: str, *, count: int, seed: int, jobs: int) -> int:
+def _many(proof: str, *, count: int, seed: int, jobs: int, resume: bool) -> int:
     work = completeness.histories if proof == "completeness" else completeness.rounds
-    found = completeness.Found()
-    for found in completeness.over_processes(work, first=seed, count=count, jobs=jobs):
-        results.keep(proof, _figures(found, seed))
+    done, began = _done(proof, seed) if resume else (completeness.Found(), None)
+    found = done
+    for found in completeness.over_processes(work, first=seed, count=count, jobs=jobs, done=done):
+        results.keep(proof, _figures(found, seed) | ({"began": began} if began else {}))
         print(f"\r{found.histories:,} of {count:,}, {len(found.failed)} failed", end="", flush=True, file=sys.stderr)
     print(file=sys.stderr)
     rows = [(what, done, caught) for what, done, caught in completeness.saboteur.tally(found.rounds)]
@@ -90,6 +92,20 @@ def _many(proof: str, *, count: int, seed: int, jobs: int) -> int:
     cpu = found.cpu_s / max(found.histories, 1)
     print(f"\n{found.histories:,} from seed {seed}, {len(found.failed)} failed, {cpu:.2f} s CPU each")
     return int(bool(found.failed))
+
+
+def _done(proof: str, seed: int) -> tuple[completeness.Found, str | None]:
+    """What is kept of the seeds from ``seed`` on, and when that began."""
+    kept = results.kept(proof)
+    if kept is None or kept["first_seed"] != seed:
+        return completeness.Found(), None
+    failed = {int(at): said for at, said in kept["failed"].items()}
+    found = completeness.Found(kept["histories"], failed, Counter(kept["counts"]))
+    found.cpu_s = kept["cpu_s_each"] * kept["histories"]
+    for row in kept["rounds"]:
+        said = ["caught"] * row["caught"] + ["not caught"] * (row["rounds"] - row["caught"])
+        found.rounds += [(row["what"], item) for item in said]
+    return found, kept.get("began") or kept["date"]
 
 
 def _over_http(seed: int, count: int) -> int:
@@ -121,13 +137,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--http", type=int, help="how many over HTTP (a hundredth)")
     parser.add_argument("--verbose", action="store_true", help="tell one history, and shrink it when it fails")
     parser.add_argument("--stop", action="store_true", help="in this process, until the first that fails")
+    parser.add_argument("--resume", action="store_true", help="go on where it was stopped")
     parser.add_argument("--attempts", type=int, default=1_000, help="privacy: how many")
     parser.add_argument("--only", help="mutations: only bugs whose name contains this")
     add = parser.add_argument_group("crashes, faults").add_argument
     add("--flow", action="append", choices=sorted(STORIES), metavar="DAG", help="only this one; may be given again")
     add("--sample", type=int, help="so many cells of each flow, spread over kinds and ways (all)")
     add("--cell", metavar="TEXT", help="only cells whose name has this text")
-    add("--resume", action="store_true", help="go on where it was stopped")
     add("--bug", choices=sorted(BUGS), help="put a known bug in first: the proof has to fail")
     add(
         "--kept",

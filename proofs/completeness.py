@@ -82,10 +82,15 @@ def rounds(first: int, count: int, *, stop: bool = False) -> Found:
     return found
 
 
-def over_processes(work: Callable[[int, int], Found], *, first: int, count: int, jobs: int) -> Iterator[Found]:
-    """The same in several processes; gives what was found so far after each chunk."""
-    chunks = [(start, min(CHUNK, first + count - start)) for start in range(first, first + count, CHUNK)]
-    total = Found()
+def over_processes(
+    work: Callable[[int, int], Found], *, first: int, count: int, jobs: int, done: Found
+) -> Iterator[Found]:
+    """The same in several processes, behind what is ``done``; gives what was found so far after each chunk."""
+    end, total = first + count, done
+    chunks = [(start, min(CHUNK, end - start)) for start in range(first + done.histories, end, CHUNK)]
+    if not chunks:
+        yield total
+        return
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         for part in pool.map(work, *zip(*chunks, strict=True)):
             total.add(part)

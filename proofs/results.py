@@ -26,6 +26,12 @@ def keep(proof: str, figures: dict[str, Any]) -> Path:
     return path
 
 
+def kept(proof: str) -> dict[str, Any] | None:
+    """The figures of the last run of a proof; None when it never ran."""
+    path = FOLDER / f"{proof}.json"
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+
+
 def table(rows: Sequence[Sequence[Any]]) -> str:
     """Columns aligned, the first row underlined."""
     texts = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
@@ -48,7 +54,9 @@ def publish() -> None:
 
 def _section(found: dict[str, Any]) -> str:
     machine = found["machine"]
-    day = f"{found['date'][:10]}, {machine['cores']} cores, {machine['memory_gb']:.0f} GB, Python {machine['python']}"
+    since = f"{found['began'][:10]} to " if found.get("began", found["date"])[:10] != found["date"][:10] else ""
+    where = f"{machine['cores']} cores, {machine['memory_gb']:.0f} GB, Python {machine['python']}"
+    day = f"{since}{found['date'][:10]}, {where}"
     if found["proof"] == "mutations":
         rows = [(row["bug"], row["caught_by"] or "**not caught**") for row in found["rows"]]
         text = f"{day}: {found['bugs']} of {found['listed']} bugs tried, {found['caught']} caught."
