@@ -54,6 +54,8 @@ def _order(number: int) -> dict[str, Any]:
 
 def ours() -> Callable[[], Found]:
     """The product's typed decoder."""
+    import pandas as pd  # noqa: F401  # pyarrow imports it with its first array
+
     from commerce_sync.systems.sap_commerce.decode import layout
 
     pages, shape = _pages(), layout(COLUMNS)
@@ -71,6 +73,7 @@ def ours() -> Callable[[], Found]:
 
 def json_arrow() -> Callable[[], Found]:
     """json, dictionaries picked by hand, Arrow."""
+    import pandas as pd  # noqa: F401  # pyarrow imports it with its first array
     import pyarrow as pa
 
     pages = _pages()

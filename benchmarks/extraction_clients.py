@@ -23,6 +23,9 @@ def ours(*, url: str, rows: int, concurrency: int) -> Callable[[], Found]:
     os.environ["AIRFLOW_CONN_BENCH"] = json.dumps(
         {"conn_type": "commerce_sync_sap_commerce", "host": url, "login": "bench", "password": "bench"}
     )
+    import duckdb  # noqa: F401
+    import pandas as pd  # noqa: F401  # pyarrow imports it with its first array
+
     from commerce_sync.batches import Batches
     from commerce_sync.mapping import Source
     from commerce_sync.systems.sap_commerce.hook import SapCommerceHook
@@ -66,6 +69,7 @@ def usual(*, url: str, rows: int) -> Callable[[], Found]:
 
 def arrow(*, url: str, rows: int) -> Callable[[], Found]:
     """requests, page after page, ``json.loads``, Arrow, Parquet: what a careful script does."""
+    import pandas as pd  # noqa: F401  # pyarrow imports it with its first array
     import pyarrow as pa
     import pyarrow.parquet as pq
     import requests

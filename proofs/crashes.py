@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,9 +57,10 @@ class Wanted:
 
 def run(wanted: Wanted) -> int:
     """All cells that are wanted; prints and keeps the figures. 1 when one is red, or a flow could not be played."""
-    troubles = play(wanted)
+    kept = whole(results.kept(wanted.proof)) if wanted.resume and wanted.kept == KEPT else {}
+    troubles = play(wanted, without=kept)
     lines = [line for flow in STORIES for line in read(wanted.file(flow))]
-    figures = figures_of(lines) | {"troubles": troubles, "seed": wanted.seed}
+    figures = figures_of(lines, kept=kept) | {"troubles": troubles, "seed": wanted.seed}
     if wanted.bug is None and wanted.only is None and wanted.kept == KEPT:
         results.keep(wanted.proof, figures)
     rows = [tuple(row.values()) for row in figures["flows"]]
@@ -72,10 +73,17 @@ def run(wanted: Wanted) -> int:
     return int(bool(figures["wrong"] or troubles))
 
 
-def play(wanted: Wanted) -> dict[str, str]:
+def whole(figures: Line | None) -> dict[str, Line]:
+    """Flow -> its row in figures of another day, for flows whose cells were all tried then, and none was red."""
+    rows = figures["flows"] if figures else []
+    return {row["flow"]: row for row in rows if row["tried"] == row["cells"] > 0 and not row["red"]}
+
+
+def play(wanted: Wanted, *, without: Container[str] = ()) -> dict[str, str]:
     """Play what is not done yet; gives flow -> why it could not be played."""
     (wanted.kept / wanted.proof).mkdir(parents=True, exist_ok=True)
-    flows, place = list(wanted.flows or STORIES), threading.Lock()
+    flows = [flow for flow in wanted.flows or STORIES if flow not in without]
+    place = threading.Lock()
 
     def one(flow: str) -> tuple[str, str]:
         said = _flow(wanted, flow)
@@ -122,10 +130,14 @@ HEAD = ("flow", "http", "file", "ledger", "cells", "tried", "green", "red", "not
         "s CPU")  # fmt: skip
 
 
-def figures_of(lines: Iterable[Line]) -> dict[str, Any]:
-    """By flow and in all: I/O steps by kind, cells there are and were tried, how they ended, writes that came again."""
-    lines = list(lines)
-    flows = [_of_flow(flow, of_flow) for flow in STORIES if (of_flow := [x for x in lines if x["flow"] == flow])]
+def figures_of(lines: Iterable[Line], *, kept: Mapping[str, Line] | None = None) -> dict[str, Any]:
+    """By flow and in all: I/O steps by kind, cells there are and were tried, how they ended, writes that came again.
+
+    kept: flow -> its row from another day.
+    """
+    lines, kept = list(lines), kept or {}
+    told = {flow: [line for line in lines if line["flow"] == flow] for flow in STORIES}
+    flows = [kept.get(flow) or _of_flow(flow, told[flow]) for flow in STORIES if flow in kept or told[flow]]
     total = Counter[str]()
     for row in flows:
         total.update({name: value for name, value in row.items() if name != "flow"})

@@ -25,7 +25,7 @@ from airflow.sdk.exceptions import (
 from commerce_sync import leg as legs
 from commerce_sync import steps
 from commerce_sync.company import LegBusy
-from commerce_sync.errors import ConfigurationError
+from commerce_sync.errors import ConfigurationError, GuardError
 from flows.house import org, shop
 from flows.walking import CUSTOMERS, HISTORY, HOUSEHOLDS, KEY, SPEND, Org, Shop, line
 
@@ -53,6 +53,11 @@ class Task:
     def run(self, task_id: str) -> Any:
         """What the task returns; what it pushed before it skipped the rest is in ``pushed``."""
         return self.dag.get_task(task_id).execute(self.context)
+
+    def all_of(self, leg: str, *names: str) -> None:
+        """Steps of a leg, none of which skips another."""
+        for name in names:
+            self.run(f"{leg}.{name}")
 
     def skipped_by(self, task_id: str) -> list[str]:
         """Tasks that a task skips; it must skip some."""
@@ -119,6 +124,38 @@ def test_an_aggregate_leg_has_its_own_step(shop: Shop, org: Org) -> None:
     assert task.run(f"{SPEND}.aggregate")["touched"] == 1
     for name in ("map_changes", "check", "load", "commit"):
         task.run(f"{SPEND}.{name}")
+    assert org.accounts["C0001"]["Lifetime_Spend__c"] == 10
+
+
+def test_an_aggregate_leg_without_news_ends_with_two_tasks(shop: Shop, org: Org) -> None:
+    shop.customers(1)
+    org.far.put("Account", [{"Name": "x", KEY: "C0001"}])
+    shop.product("p1")
+    shop.order("O1", customer=1, day="2026-05-01", lines=[line(0, "p1", 1, 10.0)])
+    rest = ("map_changes", "check", "load", "commit")
+    Task(HISTORY, "run-1").all_of(SPEND, "extract", "aggregate", *rest)
+    org.far.reset_calls()
+    second = Task(HISTORY, "run-2")
+    second.run(f"{SPEND}.extract")
+    assert second.skipped_by(f"{SPEND}.aggregate") == sorted(f"{SPEND}.{name}" for name in rest)
+    assert org.writes() == 0
+    assert second.pushed["return_value"]["unchanged"] == 1
+    assert steps.site().ledger.runs(SPEND)[0].status == "green"
+
+
+def test_an_aggregate_leg_without_news_still_offers_what_was_refused(shop: Shop, org: Org) -> None:
+    shop.customers(1)
+    shop.product("p1")
+    shop.order("O1", customer=1, day="2026-05-01", lines=[line(0, "p1", 1, 10.0)])
+    org.far.put("Account", [{"Name": "x", KEY: "C0001"}])
+    org.far.fault(action="row_error", object="Account", when={"field": KEY, "regex": "."}, times=1,
+                  code="FIELD_CUSTOM_VALIDATION_EXCEPTION", message="no")  # fmt: skip
+    first = Task(HISTORY, "run-1")
+    first.all_of(SPEND, "extract", "aggregate", "map_changes", "check", "load")
+    with pytest.raises(GuardError, match="1 rejected"):
+        first.run(f"{SPEND}.commit")
+    steps.site().ledger.retry_rejects(SPEND, keys=["C0001"], by="ann")
+    Task(HISTORY, "run-2").all_of(SPEND, "extract", "aggregate", "map_changes", "check", "load", "commit")
     assert org.accounts["C0001"]["Lifetime_Spend__c"] == 10
 
 

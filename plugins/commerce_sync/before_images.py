@@ -42,6 +42,8 @@ CANNOT = {
     ("iconik", "collection_contents"): "memberships of collections have no values to compare",
     ("opentext_iot", "commands"): "a command that was sent cannot be called back",
 }
+CLEARED = {("opentext_iot", "device_attributes"), ("opentext_iot", "device_tags"), ("iconik", "metadata")}
+"""Targets whose ``on_delete: delete`` clears the leg's fields: the record they belong to is not the leg's and stays."""
 AGAIN = "again"
 """Fact of the images: their load was begun more than once."""
 KEYS_AT_ONCE = 20_000
@@ -62,6 +64,14 @@ def objection(mapping: Mapping) -> str:
     if adding:
         return f"{adding[0]!r} says what is added to a list and not what the list is"
     return ""
+
+
+def deletion_of(mapping: Mapping) -> str | dict[str, str]:
+    """What the leg's deletes do at the target: ``ignore``, ``delete`` (the record goes), or the fields they set."""
+    target = mapping.target
+    if target.on_delete != "delete" or (target.system, target.object) not in CLEARED:
+        return target.on_delete
+    return {item.name: "NULL" for item in mapping.fields if item.name != target.external_id}
 
 
 def wanted(leg: LegRun) -> bool:
@@ -95,7 +105,7 @@ class Frame:
     @classmethod
     def of(cls, leg: LegRun) -> Frame:
         """The frame of a leg as it is now."""
-        target = leg.mapping.target
+        target, deletion = leg.mapping.target, deletion_of(leg.mapping)
         fields = {
             item.name: Pictured(
                 leg.types[item.name],
@@ -105,9 +115,9 @@ class Frame:
             )
             for item in leg.mapping.fields
         }
-        if isinstance(target.on_delete, dict):
-            fields = {name: Pictured(_type(text)) for name, text in target.on_delete.items()} | fields
-        return cls(target.system, target.object, target.external_id, target.on_delete, fields)
+        if isinstance(deletion, dict):
+            fields = {name: Pictured(_type(text)) for name, text in deletion.items()} | fields
+        return cls(target.system, target.object, target.external_id, deletion, fields)
 
     @classmethod
     def read(cls, facts: dict[str, Any]) -> Frame:

@@ -177,7 +177,7 @@ def _load(work: LegRun, was: LegRun, targets: Targets) -> Any:
     _refuse_altered(work, con, frame)
     if not sending.rows:
         return None
-    frame = replace(frame, on_delete=work.mapping.target.on_delete, fields=_fields(work, frame))
+    frame = replace(frame, on_delete=before_images.deletion_of(work.mapping), fields=_fields(work, frame))
     with work.write(LOAD) as into, work.counting(work.mapping.target.system) as on_call:
         target = targets(work.mapping, on_call)
         before_images.take(work, con, target, rows=f"SELECT * FROM {sending.scan()}", frame=frame)
@@ -188,8 +188,8 @@ def _load(work: LegRun, was: LegRun, targets: Targets) -> Any:
 
 def _fields(work: LegRun, frame: Frame) -> dict[str, Any]:
     """The fields of the undo's images: those of the run, and those that the leg's deletes set by now."""
-    now = Frame.of(work).fields
-    sets = work.mapping.target.on_delete if isinstance(work.mapping.target.on_delete, dict) else {}
+    now, deletion = Frame.of(work).fields, before_images.deletion_of(work.mapping)
+    sets = deletion if isinstance(deletion, dict) else {}
     more = {name: now[name] for name in sets if name not in frame.fields}
     return {name: replace(item, leaves=False) for name, item in (more | frame.fields).items()}
 

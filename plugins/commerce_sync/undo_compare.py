@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 MASK = "***"
 SLACK = timedelta(minutes=5)
 """Between our clock and the one that filled in the time of a delete."""
-UNREADABLE = {("iconik", "assets"): ("collection_id", "type"), ("iconik", "collections"): ("storage_id",)}
-"""Fields that are written when a record is made and cannot be read back afterwards."""
+UNREADABLE = {("iconik", "assets"): ("collection_id", "type"), ("iconik", "collections"): ("storage_id",),
+              ("opentext_iot", "devices"): ("template",)}  # fmt: skip
+"""Fields that are written when a record is made and cannot be read back afterwards, or not as they were written."""
 REASONS = {
     "unknown": "there is no before-image of it: it was erased, or nobody could say whether the record was there",
     "back": "deleted by the run, and made anew by somebody since",

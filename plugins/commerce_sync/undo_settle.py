@@ -77,7 +77,9 @@ def _marks(was: LegRun) -> str:
     own = "m._hold" if was.run.kind == "undo" else "CASE WHEN m._kind = 'DELETED' THEN 0 ELSE m._fingerprint END"
     whole = "s.left_alone = 0 AND m._key NOT IN (SELECT _key FROM later)"
     offered = "(SELECT arg_min(offer, age) FROM later WHERE later._key = m._key AND offer IS NOT NULL)"
-    return f"""SELECT _key, marker, CASE WHEN hold IS DISTINCT FROM marker THEN hold END AS hold FROM (
+    # A delete that is held back is written 0 as well, beside a marker of no payload it says something of its own.
+    needed = f"hold IS DISTINCT FROM marker OR marker = {NO_MAPPING}"
+    return f"""SELECT _key, marker, CASE WHEN {needed} THEN hold END AS hold FROM (
         SELECT m._key, CASE WHEN s.verdict = 'DELETED' OR m._marker IS NULL THEN NULL
                 WHEN {whole} THEN m._marker ELSE {NO_MAPPING} END::UBIGINT AS marker,
             coalesce({offered}, {own})::UBIGINT AS hold

@@ -55,6 +55,17 @@ def test_a_sample_has_something_of_every_kind_and_way() -> None:
     assert spread(cells, None, seed="1") == cells
 
 
+def test_a_flow_that_was_played_whole_on_another_day_keeps_its_row() -> None:
+    of = {"http": 1, "file": 0, "ledger": 0, "green": 4, "not met": 0, "next run": 0, "repeated writes": 0, "s CPU": 9}
+    row = of | {"flow": "iconik_packages", "cells": 4, "tried": 4, "red": 0}
+    rows = [row, row | {"flow": "iconik_metadata", "tried": 3}, row | {"flow": "salesforce_cases", "red": 1}]
+    kept = crashes.whole({"flows": rows})
+    assert kept == {"iconik_packages": row}
+    assert crashes.whole(None) == {}
+    found = crashes.figures_of([], kept=kept)
+    assert (found["flows"], found["total"]["tried"]) == ([row], 4)
+
+
 def ended(**values: Any) -> End:
     known = {"markers": [("a", 1, False)], "rejects": [], "high water": None, "balanced": True, "status": "green",
              "counts": {"sent": 1}}  # fmt: skip

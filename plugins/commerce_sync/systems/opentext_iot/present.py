@@ -51,14 +51,14 @@ async def _rows(client: IotClient, target: Target, names: Sequence[str], keys: S
         if device is None or (single and tag not in device.tags):
             continue
         values = _values(target, device, names, prefixes) | ({"tag": tag} if single else {})
-        values |= {target.external_id: device_key}
+        values |= {"id": device.id, "serial": device.serial, target.external_id: device_key}
         rows.append({"_target_key": key, "held": msgspec.json.encode(values).decode()})
     return rows
 
 
 async def _devices(client: IotClient, target: Target, keys: Sequence[str]) -> dict[str, Device]:
-    """Devices by external id; where several have a serial number, none is the one."""
-    if target.object == "devices" or target.external_id == "serial":
+    """Devices by external id, or by their own; where several have a serial number, none is the one."""
+    if target.external_id == "serial":
         found = await client.by_serial(list(dict.fromkeys(keys)))
         return {serial: devices[0] for serial, devices in found.items() if len(devices) == 1}
     read = {key: await client.device(key) for key in dict.fromkeys(keys)}

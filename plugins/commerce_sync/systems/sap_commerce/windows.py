@@ -11,8 +11,10 @@ it short, or is new and found by the next.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from commerce_sync.batches import BatchWriter
@@ -26,7 +28,7 @@ from commerce_sync.systems.sap_commerce.reading import Reader, ReadOptions, Repo
 
 SMALLEST_WINDOW_PAGES = 2
 LARGEST_WINDOW_PAGES = 50
-WINDOWS_PER_TASK = 4
+WINDOWS_PER_TASK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,20 @@ def _check_complete(reader: Reader, rows: int, counts: dict[str, int]) -> None:
         )
 
 
+async def _together(*calls: Awaitable[Any]) -> list[Any]:
+    """All at once; the first error ends the others, so that none is left behind."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_awaited(call)) for call in calls]
+    except BaseExceptionGroup as errors:
+        raise foremost(errors) from errors
+    return [task.result() for task in tasks]
+
+
+async def _awaited(call: Awaitable[Any]) -> Any:
+    return await call
+
+
 @dataclass(slots=True)
 class _Run:
     reader: Reader
@@ -127,16 +143,24 @@ class _Run:
         """A complete scan; gives the counts before and after."""
         reader = self.reader
         self.is_complete = True
-        before = reader.expected = await reader.count(None, None)
-        if before:
-            await self._prepare()
-            if reader.source.modified is None:
+        if reader.source.modified is None:
+            before = reader.expected = await reader.count(None, None)
+            if before:
+                await self._prepare()
                 await reader.window(None, None, expected=before)
-            else:
-                low, start = await self._span()
-                await self._windows(low, start)
-                await self._window(start, None)
+        else:
+            before = await self._by_time()
         return {"count_before": before, "count_after": await reader.count(None, None) if before else 0}
+
+    async def _by_time(self) -> int:
+        """All rows, by windows of their modified time; gives how many there were before."""
+        reader = self.reader
+        reader.expected, span, _ = await _together(reader.count(None, None), self._span(), self._prepare())
+        if reader.expected:
+            low, start = self._there(span)
+            await self._windows(low, start)
+            await self._window(start, None)
+        return reader.expected
 
     async def changes(self, since: datetime | None, until: datetime | None) -> dict[str, int]:
         """Rows modified in [since, until)."""
@@ -154,7 +178,7 @@ class _Run:
         if low is not None and high is not None:
             await self._windows(low, high, expected=expected)
             return
-        first, start = await self._span()
+        first, start = self._there(await self._span())
         low = first if low is None else low
         if high is not None:
             await self._windows(low, high, expected=expected)
@@ -175,18 +199,21 @@ class _Run:
         order = [source.modified, *(name for name in tiebreak or [] if name != source.modified)]
         reader.order = ",".join(filter(None, order))
 
-    async def _span(self) -> tuple[int, int]:
-        """The earliest modified time, and the latest one at the start of the scan."""
+    async def _span(self) -> tuple[int, int] | None:
+        """The earliest modified time, and the latest one at the start of the scan; None when there are no rows."""
         reader = self.reader
         if reader.options.paging == "next":
             # Without $orderby the edges are unknown; an hour covers clocks that differ.
             return 0, reader.floor(to_us(datetime.now(UTC) - timedelta(hours=1)))
-        first, last = await asyncio.gather(reader.edge("asc"), reader.edge("desc"))
-        if first is None or last is None:
+        first, last = await _together(reader.edge("asc"), reader.edge("desc"))
+        return None if first is None or last is None else (reader.floor(first), reader.floor(last))
+
+    def _there(self, span: tuple[int, int] | None) -> tuple[int, int]:
+        if span is None:
             raise RetryableError(
-                f"{reader.source.entity_set}: the rows that were counted have gone meanwhile; try again"
+                f"{self.reader.source.entity_set}: the rows that were counted have gone meanwhile; try again"
             )
-        return reader.floor(first), reader.floor(last)
+        return span
 
     async def _windows(self, low: int, high: int, *, expected: int | None = None) -> None:
         if low >= high:
@@ -204,18 +231,31 @@ class _Run:
         return min(max(share, SMALLEST_WINDOW_PAGES * page_rows), LARGEST_WINDOW_PAGES * page_rows)
 
     async def _divide(self, group: asyncio.TaskGroup, low: int, high: int, counted: int, target: int) -> None:
-        if not counted:
-            return
-        middle = self.reader.floor((low + high) // 2)
-        if counted <= target or middle <= low:
+        """Read the window, or cut it into parts of the same length and divide those that are still too large."""
+        edges = self._edges(low, high, counted, target)
+        if len(edges) == 2:
             await self._window(low, high, expected=counted)
             return
+        parts = list(pairwise(edges))
+        rows = list(await _together(*(self._counted(*part) for part in parts[:-1])))
+        # Rows may have come into the other parts meanwhile: a difference must not hide the last one.
+        rest = counted - sum(rows)
+        rows.append(rest if rest > 0 else await self._counted(*parts[-1]))
+        for part, expected in zip(parts, rows, strict=True):
+            if expected:
+                group.create_task(self._divide(group, *part, expected, target))
+
+    def _edges(self, low: int, high: int, counted: int, target: int) -> list[int]:
+        """Where the parts of a window begin and end."""
+        number = round(counted / target)
+        if number < 2:
+            return [low, high]
+        inner = {self.reader.floor(low + (high - low) * step // number) for step in range(1, number)}
+        return [low, *sorted(inner - {low}), high]
+
+    async def _counted(self, low: int, high: int) -> int:
         async with self._slots:
-            left = await self.reader.count(low, middle)
-            # Rows may have come into the left half meanwhile: a difference must not hide the right half.
-            right = counted - left if counted > left else await self.reader.count(middle, high)
-        group.create_task(self._divide(group, low, middle, left, target))
-        group.create_task(self._divide(group, middle, high, right, target))
+            return await self.reader.count(low, high)
 
     async def _window(self, low: int, high: int | None, *, expected: int | None = None) -> None:
         counted = expected if expected is not None else await self.reader.count(low, high)
