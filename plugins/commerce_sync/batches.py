@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import uuid
 from collections.abc import Iterator, Sequence
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+LOG = logging.getLogger(__name__)
+MEMORY_LIMIT = "256MB"
+"""Of a step's DuckDB session; more is spilled to disk, so that a step's memory does not grow with its rows."""
 MANIFEST = "manifest.json"
 DIGEST_BLOCK_BYTES = 1 << 20
 LONGEST_NAME = 200
@@ -101,9 +105,12 @@ class BatchWriter:
         self._record(name, table.num_rows)
 
     def copy(self, con: duckdb.DuckDBPyConnection, query: str) -> int:
-        """Append the rows of ``query`` as one part without holding them in memory; returns their number."""
+        """Append the rows of ``query`` as one part without holding them in memory; returns their number.
+
+        Raises ConfigurationError when four times the session's memory are not enough.
+        """
         name = self._next_name()
-        rows: int = con.execute(f"COPY ({query}) TO '{self.uri}/{name}' {PARQUET}").fetchall()[0][0]
+        rows = _with_more_room(con, f"COPY ({query}) TO '{self.uri}/{name}' {PARQUET}")
         self._record(name, rows)
         return rows
 
@@ -209,6 +216,33 @@ class Batches:
         if not self._local:
             con.register_filesystem(self._fs)
         return con
+
+
+def _with_more_room(con: duckdb.DuckDBPyConnection, statement: str) -> int:
+    """Rows that a COPY wrote; what cannot be spilled (the state of large groups) may have four times the memory."""
+    import duckdb
+
+    try:
+        return int(con.execute(statement).fetchall()[0][0])
+    except duckdb.OutOfMemoryException:
+        before = con.execute("SELECT current_setting('memory_limit')").fetchall()[0][0]
+    wider = roomier(before, 4)
+    LOG.warning("a step needs more memory than %s and gets up to %s; see COMMERCE_SYNC_MEMORY", before, wider)
+    con.execute(f"SET memory_limit = '{wider}'")
+    try:
+        return int(con.execute(statement).fetchall()[0][0])
+    except duckdb.OutOfMemoryException as error:
+        raise ConfigurationError(
+            f"a step needs more than {wider} of memory; set COMMERCE_SYNC_MEMORY (now {before}) higher where tasks run"
+        ) from error
+
+
+def roomier(limit: str, times: int) -> str:
+    """So many times a limit like ``256MB`` or DuckDB's own ``244.1 MiB``."""
+    found = re.fullmatch(r"([0-9.]+) ?([KMGT]i?B)", limit)
+    if found is None:
+        raise ConfigurationError(f"COMMERCE_SYNC_MEMORY is {limit!r}; give a number with MB or GB, for example 512MB")
+    return f"{float(found[1]) * times:g}{found[2]}"
 
 
 def refuse_altered(con: duckdb.DuckDBPyConnection, batch: Batch, *, cure: str = "run the leg again") -> None:

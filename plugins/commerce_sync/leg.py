@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from commerce_sync import binding, budget_meter, changes, disguise, planned, replica, tombstones, window
-from commerce_sync.batches import Batch, Batches, BatchWriter, refuse_altered
+from commerce_sync.batches import MEMORY_LIMIT, Batch, Batches, BatchWriter, refuse_altered, roomier
 from commerce_sync.budget import Budgets
 from commerce_sync.company import give_way
 from commerce_sync.company import refuse_company as _refuse_company
@@ -34,8 +34,6 @@ STATE_VERSION = "state_version"
 EXTRACT, AGGREGATE, CHANGES, VERDICTS, CHECK, LOAD = "extract", "aggregate", "changes", "verdicts", "check", "load"
 ASKED = "asked"
 """Batch without rows: what the run was asked to limit itself to, for the steps after ``extract``."""
-MEMORY_LIMIT = "256MB"
-"""Of a step's DuckDB session; more is spilled to disk, so that a step's memory does not grow with its rows."""
 
 
 class Extracted(Protocol):
@@ -137,9 +135,9 @@ class LegRun:
         """Whether the records of this run are all there are; figures of an aggregate are, unless asked by key."""
         return not self.keys and (self.scans or self.mapping.aggregate is not None)
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """A DuckDB session for this step, knowing the run's time as variable ``now``."""
-        con = self.site.batches.connect(memory_limit=self.site.memory_limit)
+    def connect(self, *, memory: int = 1) -> duckdb.DuckDBPyConnection:
+        """A DuckDB session for this step with the run's time as variable ``now``. memory: so many times the usual."""
+        con = self.site.batches.connect(memory_limit=roomier(self.site.memory_limit, memory))
         con.execute("SET VARIABLE now = ?::TIMESTAMPTZ", [self.now])
         self.site.ledger.attach(con)
         return con
@@ -333,7 +331,8 @@ def aggregate(leg: LegRun) -> dict[str, Any]:
     """Merge what was read into the replica and compute the figures of the touched owners again."""
     with leg.timed(AGGREGATE):
         pointer = replica.usable(leg.mapping, leg.state.replica)
-        work = replica.Replica(leg.connect(), leg.site.stores, leg.mapping, pointer, _merged_owners(leg))
+        con = leg.connect(memory=2)  # lists of an order's lines and the state of groups are not spilled
+        work = replica.Replica(con, leg.site.stores, leg.mapping, pointer, _merged_owners(leg))
         extracts = {item.name: intact(work.con, leg.read(f"{EXTRACT}-{item.name}")) for item in leg.mapping.sources}
         done = work.aggregate(extracts, run=leg.id, complete=leg.scans)
         with leg.write(AGGREGATE) as into:

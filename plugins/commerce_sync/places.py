@@ -4,6 +4,7 @@ COMMERCE_SYNC_HOME      folder for everything below       (default: $AIRFLOW_HOM
 COMMERCE_SYNC_MAPPINGS  folder of the mapping files       (default: ../include/mappings beside the DAGs folder)
 COMMERCE_SYNC_BUDGETS   file of the systems' allowances   (default: budgets.yaml beside the folder of the mappings)
 COMMERCE_SYNC_BATCHES   folder or fsspec URL for batches and stores   (default: $COMMERCE_SYNC_HOME/batches)
+COMMERCE_SYNC_MEMORY    of a step's DuckDB session; aggregations take up to twice that   (default: 256MB)
 COMMERCE_SYNC_UNDO      on: legs whose mapping does not say keep before-images if they can   (default: off)
 Airflow connection ``commerce_sync_ledger``  the ledger's database    (default: SQLite in $COMMERCE_SYNC_HOME)
 
@@ -25,7 +26,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from commerce_sync import budget
-from commerce_sync.batches import Batches
+from commerce_sync.batches import MEMORY_LIMIT, Batches, roomier
 from commerce_sync.budget import Budget
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.history import History
@@ -95,6 +96,11 @@ def undo() -> bool:
     if text not in ("on", "off"):
         raise ConfigurationError(f"COMMERCE_SYNC_UNDO is {text!r}; legal: on, off")
     return text == "on"
+
+
+def memory() -> str:
+    """What a step's DuckDB session may take. Raises ConfigurationError when the setting is no size."""
+    return roomier(os.environ.get("COMMERCE_SYNC_MEMORY", MEMORY_LIMIT), 1)
 
 
 def pages() -> Path:

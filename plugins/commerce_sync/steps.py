@@ -52,7 +52,8 @@ POLL_S = 20.0
 def site() -> Site:
     """The stores of this installation."""
     stores = places.batches(), places.stores(), places.pages()
-    return Site(places.open_ledger(), *stores, history=places.history(), budgets=places.budgets(), undo=places.undo())
+    return Site(places.open_ledger(), *stores, memory_limit=places.memory(), history=places.history(),
+                budgets=places.budgets(), undo=places.undo())  # fmt: skip
 
 
 def request(context: Context) -> Request:
