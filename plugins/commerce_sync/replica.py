@@ -125,17 +125,26 @@ class Replica:
         if before and not complete and not extract.rows:
             return before, {"read": 0, "changed": 0, "unowned": 0}
         previous = self.current(before, _stored(source))
-        delta = self._stage(source, extract, previous, run, complete)
+        if not complete:
+            self._recall(previous, f"SELECT CAST({quoted(source.key)} AS VARCHAR) FROM {_scan(source, extract)}")
+        delta = self._stage(source, extract, previous if complete else "FROM earlier", run, complete)
+        if complete:
+            self._recall(previous, f"SELECT _key FROM {delta.scan()}")
         after = [*before, delta.uri] if delta.rows or not before else before
         touched = f"""SELECT _owner FROM {delta.scan()} UNION
-            SELECT _owner FROM ({previous}) WHERE _key IN (SELECT _key FROM {delta.scan()})"""
+            SELECT _owner FROM earlier WHERE _key IN (SELECT _key FROM {delta.scan()})"""
         self.con.execute(f"INSERT INTO touched_owners SELECT DISTINCT _owner FROM ({self._renamed(touched)})")
         self.con.execute(f"""INSERT INTO moved SELECT DISTINCT coalesce(p._owner, ''), coalesce(n._owner, '')
-            FROM {delta.scan()} AS n JOIN ({previous}) AS p ON p._key = n._key
+            FROM {delta.scan()} AS n JOIN earlier AS p ON p._key = n._key
             WHERE n._owner IS DISTINCT FROM p._owner AND NOT n._gone""")
         unowned = self._count(f"SELECT count(*) FROM {delta.scan()} WHERE _owner IS NULL AND NOT _gone")
         facts = {"read": extract.rows, "changed": delta.rows, "unowned": unowned}
         return self._compact(source, after, run), facts
+
+    def _recall(self, previous: str, keys: str) -> None:
+        """The replaced versions of some records as table ``earlier``: the store is read for them once."""
+        self.con.execute(f"""CREATE OR REPLACE TEMP TABLE earlier AS
+            SELECT _key, _owner, _hash FROM ({previous}) WHERE _key IN ({keys})""")
 
     def _stage(self, source: Source, extract: Batch, previous: str, run: str, complete: bool) -> Batch:
         # A record compares by the text of all its columns: an upgrade that prints differently only recomputes.
