@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from copy import deepcopy
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -160,6 +160,7 @@ def stand_in_for_media_and_devices(monkeypatch):
     monkeypatch.setattr(story.edits, "edit", lambda world, said, before: None)
     monkeypatch.setattr(story, "prove_followed", lambda *args, **options: None)
     monkeypatch.setattr(story, "run_rest", lambda world: [])
+    monkeypatch.setattr(story, "let_midnight_pass", lambda world: None)
 
 
 @pytest.fixture
@@ -195,6 +196,28 @@ def test_flows_that_do_everything_right_pass(tell):
     assert report.rows_seeded["orders"] == 20
     assert report.changes["accounts_changed"] == 1
     assert max(map(len, printed.splitlines())) <= WIDTH
+
+
+@pytest.mark.parametrize(("began", "waits_s"), [((23, 59, 50), 10), ((23, 44, 0), 0), ((0, 0, 0), 0)])
+def test_runs_that_would_end_after_midnight_begin_after_it(monkeypatch, began, waits_s):
+    class Clock(datetime):
+        present = datetime(2026, 6, 30, *began, tzinfo=UTC)
+
+        @classmethod
+        def now(cls, zone):
+            return cls.present.astimezone(zone)
+
+    def sleep(seconds):
+        Clock.present += timedelta(seconds=seconds)
+
+    monkeypatch.setattr(story, "datetime", Clock)
+    monkeypatch.setattr(story, "sleep", sleep)
+    asked, start = [], Clock.present
+    children = SimpleNamespace(must_run=lambda: asked.append(Clock.present))
+    world = World(None, children, Screen(io.StringIO()), Report(scale="slice"), None, None, None, {}, ())
+    story.let_midnight_pass(world)
+    assert Clock.present - start == timedelta(seconds=waits_s)
+    assert len(asked) == waits_s  # a child that ended is noticed while it waits
 
 
 def test_a_flow_that_writes_the_same_again_is_found(tell):
