@@ -203,3 +203,17 @@ def trusted(shop: Shop) -> str:
     far = shop.far
     extra = {"auth": "oauth", "client_id": far.occ_client_id, "client_secret": far.occ_client_secret}
     return json.dumps({"conn_type": "commerce_sync_sap_commerce", "host": far.url, "extra": extra})
+
+
+@pytest.fixture(name="fleet", params=PROFILES)
+def fleet_by_profile(request: Any, opentext_iot: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Appliances:
+    """The platform by each of its gateway profiles."""
+    opentext_iot.clear_faults()
+    return Appliances(opentext_iot, shop, monkeypatch, profile=request.param)
+
+
+@pytest.fixture(name="one")
+def one_fleet(opentext_iot: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Appliances:
+    """The platform by its first profile: enough where a story does not depend on the gateway."""
+    opentext_iot.clear_faults()
+    return Appliances(opentext_iot, shop, monkeypatch)

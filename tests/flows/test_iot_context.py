@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
 from commerce_sync.ledger import Run
-from flows.appliances import PROFILES, Appliances
+from flows.appliances import Appliances, fleet_by_profile, one_fleet
 from flows.walking import Shop, Walk, line, uid
+
+__all__ = ["fleet_by_profile", "one_fleet"]
 
 FLOW = "iot_insights"
 ATTRIBUTES, TAGS = "context_to_device_attributes", "context_to_device_tags"
-
-
-@pytest.fixture(params=PROFILES)
-def fleet(request: Any, opentext_iot: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Appliances:
-    opentext_iot.clear_faults()
-    return Appliances(opentext_iot, shop, monkeypatch, profile=request.param)
-
-
-@pytest.fixture
-def one(opentext_iot: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Appliances:
-    return Appliances(opentext_iot, shop, monkeypatch)
 
 
 def context(walk: Walk, mode: str = "auto") -> dict[str, Run]:

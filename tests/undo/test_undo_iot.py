@@ -12,25 +12,15 @@ from commerce_sync import walk as walks
 from commerce_sync.errors import ConfigurationError
 from commerce_sync.ledger import Run
 from commerce_sync.window import Request
-from flows.appliances import PROFILES, Appliances, noted
+from flows.appliances import Appliances, fleet_by_profile, noted, one_fleet
 from flows.guarantees import CONTRACTS, RECORDS, Guarantees, day
 from flows.shelves import SHELVES, TRACKERS, Depot, counted, flowed, tracked
 from flows.walking import Shop, Walk, line
 from undo.taking_back import Back
 
+__all__ = ["fleet_by_profile", "one_fleet"]
+
 ATTRIBUTES, TAGS = "context_to_device_attributes", "context_to_device_tags"
-
-
-@pytest.fixture(params=PROFILES)
-def fleet(request: Any, opentext_iot: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Appliances:
-    opentext_iot.clear_faults()
-    return Appliances(opentext_iot, shop, monkeypatch, profile=request.param)
-
-
-@pytest.fixture
-def one(opentext_iot: Any, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Appliances:
-    opentext_iot.clear_faults()
-    return Appliances(opentext_iot, shop, monkeypatch)
 
 
 def held(fleet: Appliances) -> dict[str, tuple[dict[str, Any], set[str]]]:
