@@ -59,7 +59,7 @@ prove-mutations: install  ## known bugs put back one by one: which check notices
 prove-crashes: install  ## every flow killed or cut off at every HTTP call, file and ledger transaction (hours; or CRASH_OPTIONS="--sample 40")
 	@$(BIN)/python -m proofs crashes --jobs $(JOBS) $(CRASH_OPTIONS)
 
-prove-faults: install  ## every fault of the simulators against every flow that can meet it (hours; or FAULT_OPTIONS="--sample 20")
+prove-faults: install  ## every fault of the simulators in every flow that can meet it (an hour or two; all routes: FAULT_OPTIONS="--everywhere")
 	@$(BIN)/python -m proofs faults --jobs $(JOBS) $(FAULT_OPTIONS)
 
 lock:            ## pin requirements*.in again (needs uv)

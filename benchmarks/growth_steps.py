@@ -69,6 +69,8 @@ def copied(*, home: str) -> Callable[[], Any]:
 
     The gate is left out: it looks at the changes alone and never at the markers.
     """
+    import pandas as pd  # noqa: F401  # pyarrow imports it with its first array
+
     from commerce_sync import delivery, detection
     from commerce_sync.leg import CHECK
 

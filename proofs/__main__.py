@@ -40,6 +40,7 @@ def main() -> int:
         return CELLS[options.proof](crashes.Wanted(
             flows=options.flow or (), sample=options.sample, seed=options.seed, jobs=options.jobs,
             resume=options.resume, only=options.cell, bug=options.bug, kept=options.kept or crashes.KEPT,
+            everywhere=options.everywhere,
         ))  # fmt: skip
     count = options.histories or HISTORIES[options.proof]
     if options.proof == "completeness" and options.verbose:
@@ -143,6 +144,7 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument_group("crashes, faults").add_argument
     add("--flow", action="append", choices=sorted(STORIES), metavar="DAG", help="only this one; may be given again")
     add("--sample", type=int, help="so many cells of each flow, spread over kinds and ways (all)")
+    add("--everywhere", action="store_true", help="faults: at every route of a flow, not at one that the seed draws")
     add("--cell", metavar="TEXT", help="only cells whose name has this text")
     add("--bug", choices=sorted(BUGS), help="put a known bug in first: the proof has to fail")
     add(

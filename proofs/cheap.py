@@ -88,7 +88,7 @@ def cheaply() -> Iterator[Ground]:
         return known[names]
 
     def connect(*_: Any, **__: Any) -> Any:
-        return _Session(instance.cursor())
+        return Session(instance.cursor())
 
     ground = Ground()
     with (
@@ -103,7 +103,7 @@ def cheaply() -> Iterator[Ground]:
             ground.remove()
 
 
-class _Session:
+class Session:
     """A cursor that passes for a connection: settings of the instance are asked for in vain."""
 
     def __init__(self, cursor: Any) -> None:
@@ -117,7 +117,7 @@ class _Session:
             return self._cursor
         return self._cursor.execute(query, *values)
 
-    def __enter__(self) -> _Session:
+    def __enter__(self) -> Session:
         return self
 
     def __exit__(self, *_: object) -> None:

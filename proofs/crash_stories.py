@@ -21,6 +21,7 @@ import pytest
 
 from commerce_sync import binding
 from proofs import crash_bugs, rewind
+from proofs.cheap import Session
 
 STORY = "PROOF_STORY"
 STORIES = {
@@ -93,19 +94,27 @@ def _played(
 
 
 def _cheaply(patch: pytest.MonkeyPatch) -> None:
-    """DuckDB with one thread, the types of a mapping's fields bound once: nothing the engine decides differs."""
+    """Sessions of DuckDB as cursors of one instance with one thread, the types of a mapping's fields bound once.
+
+    Nothing the engine decides differs. Every process has an instance of its own: none survives a fork.
+    """
     connect, field_types = duckdb.connect, binding.field_types
     known: dict[str, Any] = {}
+    instances: dict[int, Any] = {}
 
-    def one_thread(*args: Any, config: dict[str, Any] | None = None, **options: Any) -> Any:
-        return connect(*args, config={**(config or {}), "threads": 1}, **options)
+    def session(*_: Any, **__: Any) -> Session:
+        if os.getpid() not in instances:
+            instances[os.getpid()] = connect(config={"threads": 1, "preserve_insertion_order": False})
+        return Session(instances[os.getpid()].cursor())
 
     def bound(mapping: Any) -> Any:
         if mapping.leg not in known:
-            known[mapping.leg] = field_types(mapping)
+            with pytest.MonkeyPatch.context() as plain:
+                plain.setattr(duckdb, "connect", connect)
+                known[mapping.leg] = field_types(mapping)
         return known[mapping.leg]
 
-    patch.setattr(duckdb, "connect", one_thread)
+    patch.setattr(duckdb, "connect", session)
     patch.setattr(binding, "field_types", bound)
 
 

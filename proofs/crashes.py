@@ -34,8 +34,8 @@ Line = dict[str, Any]
 class Wanted:
     """What to play. proof: the name of the result.   module: what plays a scene.   sample: cells of each flow.
 
-    only: cells whose name has this text.   gated: with the gates, which cost seconds to import.
-    bug: a known one that is put in first.
+    everywhere: faults at every place of a flow, not at one.   only: cells whose name has this text.
+    gated: with the gates, which cost seconds to import.   bug: a known one that is put in first.
     """
 
     proof: str = "crashes"
@@ -45,6 +45,7 @@ class Wanted:
     seed: int = 0
     jobs: int = 1
     resume: bool = False
+    everywhere: bool = False
     only: str | None = None
     gated: bool = True
     bug: str | None = None
@@ -102,7 +103,8 @@ def _flow(wanted: Wanted, flow: str) -> str:
         file.unlink(missing_ok=True)
     done = [line["cell"] for line in read(file) if "cell" in line]
     asked = {"flow": flow, "module": wanted.module, "out": str(file), "sample": wanted.sample, "seed": wanted.seed,
-             "done": done, "only": wanted.only or "", "gated": wanted.gated, "bug": wanted.bug}  # fmt: skip
+             "done": done, "only": wanted.only or "", "gated": wanted.gated, "bug": wanted.bug,
+             "everywhere": wanted.everywhere}  # fmt: skip
     memory = MEMORY if os.access(MEMORY, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix=f"proof-{flow}-", dir=memory, ignore_cleanup_errors=True) as folder:
         story = Path(folder) / "story.json"

@@ -33,12 +33,18 @@ def play(scene: Scene, asked: dict[str, Any]) -> None:
     by_name = {case.name: case for case in found}
     cells = [Cell(case.fault.name, case.name, case.fault.system) for case in found]
     seed = f"{asked['seed']} {asked['flow']}"
-    chosen = spread([cell for cell in cells if asked["only"] in cell.step], asked["sample"], seed=seed)
-    _tell(out, {"flow": asked["flow"], "cells": len(cells), "routes": len({call[1:] for call in calls}),
-                "chosen": len(chosen)})  # fmt: skip
+    wanted = cells if asked["everywhere"] or asked["only"] else one_of_each(cells, seed=seed)
+    chosen = spread([cell for cell in wanted if asked["only"] in cell.step], asked["sample"], seed=seed)
+    _tell(out, {"flow": asked["flow"], "cells": len(wanted), "places": len(cells),
+                "routes": len({call[1:] for call in calls}), "chosen": len(chosen)})  # fmt: skip
     for cell in chosen:
         if cell.step not in asked["done"]:
             _tell(out, _one(scene, calm, by_name[cell.step]) | {"flow": asked["flow"]})
+
+
+def one_of_each(cells: list[Cell], *, seed: str) -> list[Cell]:
+    """Every rule the flow can meet, at one of its places, which the seed draws."""
+    return spread(cells, len({(cell.kind, cell.how) for cell in cells}), seed=seed)
 
 
 def _cases(scene: Scene, seen: End, calls: list[tuple[str, str, str]]) -> list[Case]:

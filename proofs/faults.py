@@ -41,7 +41,8 @@ def figures_of(lines: list[Line]) -> Line:
             for system, name in names]  # fmt: skip
     return {
         "flows": len(about), "cells": sum(line["cells"] for line in about.values()), "tried": len(cells),
-        "met": sum(line["met"] for line in cells), "faults": [row for row in rows if row["tried"]],
+        "places": sum(line["places"] for line in about.values()), "met": sum(line["met"] for line in cells),
+        "faults": [row for row in rows if row["tried"]],
         "outcomes": dict(Counter(line["outcome"] for line in cells if line["met"])),
         "wrong": [line for line in cells if line["wrong"] and line["met"]], "elsewhere": ELSEWHERE,
     }  # fmt: skip
@@ -59,7 +60,9 @@ def _of_rule(name: str, lines: list[Line]) -> Line:
 
 def sentence(figures: Line) -> str:
     """The result in one line."""
+    places = f"a rule in a flow, at one of {figures['places']:,} places"
+    tried = f"{figures['tried']:,} of {figures['cells']:,} cells tried ({places})"
     return (
-        f"{figures['flows']} of {len(STORIES)} flows, {figures['tried']:,} of {figures['cells']:,} cells tried, "
+        f"{figures['flows']} of {len(STORIES)} flows, {tried}, "
         f"{figures['met']:,} met their fault, {len(figures['wrong']):,} otherwise than documented"
     )

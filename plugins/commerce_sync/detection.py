@@ -41,11 +41,11 @@ def map_changes(leg: LegRun) -> Verdicts:
         con.execute(f"CREATE TEMP TABLE keyed AS {changes.keyed(comparison)}")
         keyless = _refuse_doubles(leg, con)
         edited = editing.meet(leg, con) if said else ""
-        comparison = replace(comparison, edited=edited)
+        markers = _one(con, f"SELECT count(*) FROM ({comparison.markers})")
+        comparison = _narrowed(con, replace(comparison, edited=edited))
         con.execute(f"""CREATE TEMP TABLE changed AS
             SELECT * FROM ({changes.verdicts(comparison, keyed_table="keyed")}) WHERE verdict <> 'unchanged'""")
         found = _count(leg, con, comparison, keyless=keyless)
-        markers = _one(con, f"SELECT count(*) FROM ({comparison.markers})")
         if not leg.planned:  # a plan tells what it would stop at
             guard(leg, found, markers=markers, gone=_gone(con, "DELETED"))
         found = _with_forgotten(leg, found)
@@ -74,6 +74,15 @@ def _comparison(leg: LegRun, con: duckdb.DuckDBPyConnection) -> changes.Comparis
         agreed=agreement.agreed(leg) if changes.shared(leg.mapping) else "",
         merged=merged,
     )
+
+
+def _narrowed(con: duckdb.DuckDBPyConnection, comparison: changes.Comparison) -> changes.Comparison:
+    """With the markers of the run's own keys, read once, where nothing else is asked of them: that a key is missing."""
+    if comparison.deletes:
+        return comparison
+    own = "key IN (SELECT _key FROM keyed)"
+    con.execute(f"CREATE TEMP TABLE known AS SELECT * FROM ({comparison.markers}) WHERE {own}")
+    return replace(comparison, markers="SELECT * FROM known")
 
 
 def _merged(leg: LegRun, con: duckdb.DuckDBPyConnection) -> dict[str, str]:

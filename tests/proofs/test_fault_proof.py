@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from proofs import crashes, fault_cells, fault_rules, faults
+from proofs.crash_cells import Cell
 from proofs.crash_scene import End
 from proofs.fault_rules import FAULTS, Case, Fault
 
@@ -38,6 +39,14 @@ def test_every_fault_the_simulators_know_is_played_or_said_to_be_elsewhere(simul
         legal = {name.strip() for name in said.partition("legal:")[2].split(",")}
         known = {fault.spec["action"] for fault in FAULTS if fault.system == system}
         assert legal - known - elsewhere == set(), system
+
+
+def test_every_rule_is_taken_once_wherever_the_seed_draws_it() -> None:
+    cells = [Cell(name, f"{name} | {route}", system) for name in "ab" for system in "xy" for route in range(9)]
+    chosen = fault_cells.one_of_each(cells, seed="1")
+    assert sorted((cell.kind, cell.how) for cell in chosen) == [("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")]
+    assert fault_cells.one_of_each(cells, seed="1") == chosen
+    assert any(fault_cells.one_of_each(cells, seed=str(seed)) != chosen for seed in range(9))
 
 
 def ended(**values: Any) -> End:
@@ -80,11 +89,12 @@ def test_a_row_that_is_still_missing_at_rest_is_wrong() -> None:
 
 def test_figures_count_what_came_of_each_fault() -> None:
     line = {"system": "iconik", "fault": "slow", "met": True, "wrong": [], "flow": "iconik_usage"}
-    about = {"flow": "iconik_usage", "cells": 9, "routes": 2, "chosen": 2}
+    about = {"flow": "iconik_usage", "cells": 9, "places": 30, "routes": 2, "chosen": 2}
     lines = [about, line | {"cell": "a", "outcome": "none"}, line | {"cell": "b", "outcome": "late", "wrong": ["x"]}]
     found = faults.figures_of(lines)
     (row,) = found["faults"]
     assert (row["fault"], row["none"], row["late"], row["wrong"]) == ("iconik: slow", 1, 1, 1)
     assert faults.sentence(found) == (
-        "1 of 24 flows, 2 of 9 cells tried, 2 met their fault, 1 otherwise than documented"
+        "1 of 24 flows, 2 of 9 cells tried (a rule in a flow, at one of 30 places), 2 met their fault, "
+        "1 otherwise than documented"
     )
