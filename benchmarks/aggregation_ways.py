@@ -173,12 +173,18 @@ def pandas(*, lines: str, out: str) -> Callable[[], Any]:
     return work
 
 
-def polars(*, lines: str, out: str) -> Callable[[], Any]:
-    """Lazy, streaming engine."""
+def polars(*, out: str, lines: str = "", orders: str = "") -> Callable[[], Any]:
+    """Lazy, streaming engine; from lines that are ready and flat, or from the orders that hold them."""
     import polars as pl
 
+    def flat() -> Any:
+        if lines:
+            return pl.scan_parquet(lines)
+        held = pl.scan_parquet(orders).select("code", "customer", pl.col("date").dt.date().alias("day"), "entries")
+        return held.explode("entries").unnest("entries")
+
     def work() -> Callable[[], Found]:
-        frame = pl.scan_parquet(lines).rename({"customer": "owner"})
+        frame = flat().rename({"customer": "owner"})
         per_order = frame.group_by("owner", "code").agg(pl.col("day").min(), pl.col("cents").sum())
         totals = per_order.group_by("owner").agg(
             pl.len().cast(pl.Int64).alias("order_count"), pl.col("cents").sum().alias("spend"),
@@ -199,33 +205,37 @@ def polars(*, lines: str, out: str) -> Callable[[], Any]:
     return work
 
 
-def load_postgres(*, uri: str, lines: str) -> Found:
-    """COPY the lines into an unlogged table and analyse it, before any clock starts."""
-    import io
-
+def write_text(*, lines: str, text: str) -> Found:
+    """The lines as CSV, for PostgreSQL's COPY."""
     import duckdb
+
+    duckdb.sql(f"COPY (SELECT * FROM read_parquet('{lines}')) TO '{text}' (FORMAT csv, HEADER false)")
+    return {}
+
+
+def load_postgres(*, uri: str, text: str) -> Found:
+    """COPY the lines into an unlogged table and analyse it."""
     import psycopg2
 
     with psycopg2.connect(uri) as connection, connection.cursor() as cursor:
         cursor.execute("""DROP TABLE IF EXISTS lines; CREATE UNLOGGED TABLE lines
             (code text, owner text, day date, category text COLLATE "C", cents bigint)""")
-        for batch in duckdb.read_parquet(lines).to_arrow_reader(200_000):
-            text = io.StringIO()
-            batch.to_pandas().to_csv(text, header=False, index=False)
-            text.seek(0)
-            cursor.copy_expert("COPY lines FROM STDIN (FORMAT csv)", text)
+        with Path(text).open(encoding="utf-8") as file:
+            cursor.copy_expert("COPY lines FROM STDIN (FORMAT csv)", file)
         cursor.execute("ANALYZE lines; SELECT count(*) FROM lines")
         return {"rows": cursor.fetchone()[0]}
 
 
-def postgres(*, uri: str, out: str) -> Callable[[], Any]:
-    """SQL in PostgreSQL with room to work in, the figures left in a table of its own."""
+def postgres(*, uri: str, out: str, text: str = "") -> Callable[[], Any]:
+    """SQL in PostgreSQL with room to work in, the figures left in a table of its own. text: lines it loads first."""
     import psycopg2
 
     connection = psycopg2.connect(uri)
     connection.autocommit = True
 
     def work() -> Callable[[], Found]:
+        if text:
+            load_postgres(uri=uri, text=text)
         with connection.cursor() as cursor:
             cursor.execute("SET work_mem = '512MB'; SET max_parallel_workers_per_gather = 2; SET jit = off")
             cursor.execute(f"DROP TABLE IF EXISTS figures; CREATE UNLOGGED TABLE figures AS {SQL.format(div='/')}")
