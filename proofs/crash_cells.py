@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proofs.crash_scene import End, Scene, seconds
+from proofs.crash_scene import End, Scene, Unseen, seconds
 from proofs.crash_steps import HOWS, Watch
 
 BUSY = ("salesforce Open", "salesforce UploadComplete", "salesforce InProgress")
@@ -38,6 +38,7 @@ def play(scene: Scene, asked: dict[str, Any]) -> None:
     calm = scene.play(Watch())
     if calm.failed or calm.said:
         raise RuntimeError(f"the undisturbed run failed: {calm.said}")
+    must_be_seen(calm)
     again = scene.play()
     without_clock(calm, again)
     if said := differences(calm, again):
@@ -50,6 +51,13 @@ def play(scene: Scene, asked: dict[str, Any]) -> None:
     for cell in chosen:
         if cell.name not in asked["done"]:
             _tell(out, _one(scene, calm, cell) | {"flow": asked["flow"]})
+
+
+def must_be_seen(calm: End) -> None:
+    """Raises RuntimeError when the story cannot look at what an undisturbed run leaves."""
+    for end in (calm, calm.later):
+        if end is not None and isinstance(end.look, Unseen):
+            raise RuntimeError(f"the story cannot look at the far sides: {end.look.why}")
 
 
 def without_clock(calm: End, again: End) -> None:

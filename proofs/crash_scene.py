@@ -59,6 +59,13 @@ class End:
     hits: int = 0
 
 
+@dataclass(frozen=True)
+class Unseen:
+    """The story could not look: a record it expects is not there (yet)."""
+
+    why: str
+
+
 class Scene:
     """open_site: the stores in a folder.   sides: views of the far sides by name."""
 
@@ -97,47 +104,47 @@ class Scene:
 
     def play(
         self, on: Watch | None = None, *, before: Callable[[], None] | None = None,
-        rest: Callable[[Scene, End], list[str]] | None = None,
+        after: Callable[[], int] | None = None, rest: Callable[[End], list[str]] | None = None,
     ) -> End:  # fmt: skip
         """One play from the kept moment. on: what watches, or disturbs, the steps of the first try.
 
-        before: what is done to the far sides first.
-        rest: what follows once the run is over, failed or not: prepares the far sides, gives the modes of the runs that
-        come. Without it the schedule goes on until a run succeeds.
+        before: what is done to the far sides first.   after: what is done to them when the run is over, failed or not;
+        gives ``hits``.   rest: gives the modes of the runs that follow. Without it the schedule goes on until a run
+        succeeds.
         """
         shutil.rmtree(self.folder)
         shutil.copytree(self.kept, self.folder)
         self.rewindable.branch()
         try:
-            return _in_a_copy(lambda: self._played(on, before, rest))
+            return _in_a_copy(lambda: self._played(on, before, after, rest))
         finally:
             self.rewindable.back()
 
     def _played(
-        self, on: Watch | None, before: Callable[[], None] | None, rest: Callable[[Scene, End], list[str]] | None
+        self, on: Watch | None, before: Callable[[], None] | None, after: Callable[[], int] | None,
+        rest: Callable[[End], list[str]] | None,
     ) -> End:  # fmt: skip
         if before is not None:
             before()
         first = self._run("")
         met, steps = (False, []) if on is None else self._watched(first, on)
         _to_its_end(first)
+        hits = after() if after is not None else 0
         if rest is not None:
-            return self._rested(first, (met, steps), rest)
+            return self._rested(self._end([first], met=met, steps=steps, hits=hits), rest)
         runs = [first]
         while runs[-1].failed and len(runs) <= MOST_RUNS:
             runs.append(self._run(f"-next-{len(runs)}"))
             _to_its_end(runs[-1])
         return self._end(runs, met=met, steps=steps)
 
-    def _rested(self, run: DagRun, watched: Any, rest: Callable[[Scene, End], list[str]]) -> End:
+    def _rested(self, now: End, rest: Callable[[End], list[str]]) -> End:
         """The end of the run, with the end of those that follow in ``later``."""
-        met, steps = watched
-        now = self._end([run], met=met, steps=steps)
         later: list[DagRun] = []
-        for mode in rest(self, now):
+        for mode in rest(now):
             later.append(self._run(f"-{mode}-{len(later)}", mode))
             _to_its_end(later[-1])
-        now.later = self._end(later, met=met, steps=[]) if later else None
+        now.later = self._end(later, met=now.met, steps=[]) if later else None
         return now
 
     def _run(self, suffix: str, mode: Any = "auto") -> DagRun:
@@ -166,17 +173,23 @@ class Scene:
             run.broke("killed", retry=True)
         return met, [tuple(step) for step in steps]
 
-    def _end(self, runs: list[DagRun], *, met: bool, steps: list[tuple[str, str]]) -> End:
+    def _end(self, runs: list[DagRun], *, met: bool, steps: list[tuple[str, str]], hits: int = 0) -> End:
         calls = [(side.system, item["method"], item["path"].partition("?")[0])
                  for side in self.sides.values() for item in side.calls(log=True)["log"]]  # fmt: skip
         routes = [item for side in self.sides.values() for item in side.calls()["by_route"].items()]
         held = self.rewindable.holdings()
         return End(
-            look=self.look(), census=held["census"], jobs=held["jobs"], ledger=self._ledger(runs),
+            look=self._looked(), census=held["census"], jobs=held["jobs"], ledger=self._ledger(runs),
             writes=sum(count for route, count in routes if self.is_write(route)), runs=len(runs),
             failed=[run.failed for run in runs if run.failed], said=[why for run in runs for why in run.said],
-            met=met, steps=steps, calls=list(dict.fromkeys(calls)),
+            met=met, steps=steps, calls=list(dict.fromkeys(calls)), hits=hits,
         )  # fmt: skip
+
+    def _looked(self) -> Any:
+        try:
+            return self.look()
+        except (LookupError, TypeError, StopIteration) as error:
+            return Unseen(f"{type(error).__name__}: {error}")
 
     def _ledger(self, runs: list[DagRun]) -> dict[str, Any]:
         """Leg -> markers, rejects, high water, and how its last run ended; nothing the far side draws."""

@@ -80,6 +80,19 @@ def test_a_green_run_with_a_row_that_nobody_names_is_wrong() -> None:
     assert wrong == ["leg is green, balanced: False"]
 
 
+def test_a_leg_after_one_that_named_rows_may_have_found_less() -> None:
+    def both(first: list[Any], second: list[Any], rejects: list[Any]) -> End:
+        known = ended().ledger["leg"]
+        return ended(ledger={"one": known | {"markers": first, "rejects": rejects}, "two": known | {"markers": second}})
+
+    calm, row, named = both([("a", 1, False)], [("b", 2, False)], []), ("b", 2, False), [("a", "rejected", "LOCK")]
+    assert fault_cells.outcome_of(calm, both([], [], named)) == ("named", [])
+    assert fault_cells.outcome_of(calm, both([], [row], named)) == ("named", [])
+    assert fault_cells.outcome_of(calm, both([], [row], [])) == ("late", [])
+    _outcome, wrong = fault_cells.outcome_of(calm, both([], [], [("c", "rejected", "LOCK")]))
+    assert wrong == ["nobody names one a"]
+
+
 def test_a_row_that_is_still_missing_at_rest_is_wrong() -> None:
     case = Case(Fault("iconik", "any", {"action": "status"}, fault_rules.LASTS), {})
     gone = ended(failed=["load: no"], later=ended(markers=[]))

@@ -51,7 +51,7 @@ told AS (
 ),
 judged AS (
     SELECT t.*, b.held_since AS was_held, b.known_codes AS knew, b.categories AS had_categories,
-        b.variants AS had_variants, coalesce(b.repairs, 0) AS had_repairs,
+        b.variants AS had_variants, coalesce(b.repairs, 0) AS had_repairs, b.told_of AS had_told_of,
         -- Codes the shop knew when this asset was last looked at, and that are gone without a new name.
         list_filter(coalesce(b.known_codes, []), lambda c: list_contains(t.codes, c)
             AND NOT list_contains(coalesce(t.known_codes, []), c)) AS lost
@@ -62,20 +62,30 @@ timed AS (
         AND coalesce(was_held, getvariable('now')::TIMESTAMPTZ) > getvariable('now')::TIMESTAMPTZ - INTERVAL 24 HOUR AS is_held
     FROM judged
 ),
+edited AS (
+    -- Somebody changed in iconik what is the shop's to say. A search document that is no newer than what was read when
+    -- the facts were told does not know our own write yet: that is nobody's edit.
+    SELECT t.*, a.date_modified,
+        t.had_categories = coalesce(t.categories, []) AND t.had_variants = coalesce(t.variants, []) AS is_told,
+        a.date_modified > coalesce(t.had_told_of, '-infinity'::TIMESTAMPTZ)
+            AND (list_sort(coalesce(a.metadata.category_codes, [])) <> coalesce(t.categories, [])
+                OR list_sort(coalesce(a.metadata.variant_skus, [])) <> coalesce(t.variants, [])) AS is_edited
+    FROM timed AS t JOIN assets AS a ON a.id = t.id
+),
 settled AS (
     SELECT t.id, t.codes_to_add, t.is_held,
         CASE WHEN t.is_held THEN coalesce(t.was_held, getvariable('now')::TIMESTAMPTZ) END AS held_since,
         CASE WHEN t.is_held THEN t.knew ELSE coalesce(t.known_codes, []) END AS known_codes,
         coalesce(t.categories, []) AS categories, coalesce(t.variants, []) AS variants,
-        -- Somebody changed in iconik what is the shop's to say: told once more.
-        t.had_repairs + (t.had_categories = coalesce(t.categories, []) AND t.had_variants = coalesce(t.variants, [])
-            AND (list_sort(coalesce(a.metadata.category_codes, [])) <> coalesce(t.categories, [])
-                OR list_sort(coalesce(a.metadata.variant_skus, [])) <> coalesce(t.variants, [])))::INTEGER AS repairs
-    FROM timed AS t JOIN assets AS a ON a.id = t.id
+        t.had_repairs + (t.is_told AND t.is_edited)::INTEGER AS repairs,  -- told once more
+        CASE WHEN t.is_told AND NOT t.is_edited THEN coalesce(t.had_told_of, t.date_modified) ELSE t.date_modified END AS told_of
+    FROM edited AS t
 )
 SELECT 'library' AS owner, 'facts' AS kind, id AS asset_id, NULL::VARCHAR AS orphan, codes_to_add,
     (SELECT list_sort(list(DISTINCT old_code)) FROM renamed WHERE list_contains(codes_to_add, new_code)) AS codes_to_remove,
-    categories, variants, known_codes, held_since, is_held, coalesce(settled.repairs, had.repairs, 0) AS repairs
+    categories, variants, known_codes, held_since, is_held, coalesce(settled.repairs, had.repairs, 0) AS repairs,
+    told_of
 FROM settled LEFT JOIN (SELECT asset_id, repairs FROM before WHERE kind = 'facts') AS had ON had.asset_id = settled.id
 UNION ALL
-SELECT DISTINCT 'library', 'orphan', id, code, NULL, NULL, NULL, NULL, NULL, NULL, false, 0 FROM known WHERE NOT is_known
+SELECT DISTINCT 'library', 'orphan', id, code, NULL, NULL, NULL, NULL, NULL, NULL, false, 0, NULL
+FROM known WHERE NOT is_known
