@@ -150,6 +150,22 @@ def test_the_shop_wins_over_its_own_facts_and_a_fit_added_meanwhile_stays(
     assert_in_step_but_for_reports(walk, archive, catalog)
 
 
+def test_a_replay_does_not_take_the_flow_s_own_write_for_somebody_s_edit(
+    walk: Walk, archive: Archive, catalog: Catalog
+) -> None:
+    """A replay reads nothing anew: it knows the asset as it was before the write."""
+    catalog.categories("machines")
+    catalog.product("drill", categories=("machines",))
+    key = archive.asset("a", metadata={"sku": ["drill"]})
+    walk(FLOW)
+    archive.far.reset_calls()
+    run = walk(FLOW, "replay", FACTS)[FACTS]
+    assert (run.sent, archive.writes()) == (0, 0)
+    archive.edit(key, category_codes=["wrong"])
+    walk(FLOW)
+    assert facts(archive, key)[2] == ["machines"]
+
+
 def test_a_code_that_vanishes_without_a_new_name_waits_a_day(walk: Walk, archive: Archive, catalog: Catalog) -> None:
     catalog.categories("machines", "toys")
     catalog.product("drill", categories=("machines",))

@@ -63,8 +63,8 @@ timed AS (
     FROM judged
 ),
 edited AS (
-    -- Somebody changed in iconik what is the shop's to say. A search document that is no newer than what was read when
-    -- the facts were told does not know our own write yet: that is nobody's edit.
+    -- Somebody changed in iconik what is the shop's to say. An asset that is no newer than what was read when the facts
+    -- were told does not know our own write yet (a replay reads nothing anew, the index lags): that is nobody's edit.
     SELECT t.*, a.date_modified,
         t.had_categories = coalesce(t.categories, []) AND t.had_variants = coalesce(t.variants, []) AS is_told,
         a.date_modified > coalesce(t.had_told_of, '-infinity'::TIMESTAMPTZ)
@@ -78,7 +78,8 @@ settled AS (
         CASE WHEN t.is_held THEN t.knew ELSE coalesce(t.known_codes, []) END AS known_codes,
         coalesce(t.categories, []) AS categories, coalesce(t.variants, []) AS variants,
         t.had_repairs + (t.is_told AND t.is_edited)::INTEGER AS repairs,  -- told once more
-        CASE WHEN t.is_told AND NOT t.is_edited THEN coalesce(t.had_told_of, t.date_modified) ELSE t.date_modified END AS told_of
+        CASE WHEN t.is_told AND NOT t.is_edited THEN coalesce(t.had_told_of, t.date_modified)
+            ELSE t.date_modified END AS told_of
     FROM edited AS t
 )
 SELECT 'library' AS owner, 'facts' AS kind, id AS asset_id, NULL::VARCHAR AS orphan, codes_to_add,
