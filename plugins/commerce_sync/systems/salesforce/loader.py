@@ -40,14 +40,15 @@ READING_AT_ONCE = 2
 class Pace:
     """How a load behaves; ``Target.options`` sets ``job_rows``, ``job_bytes``, ``redrives``, ``pauses_s``.
 
-    redrives: rounds for locked and unprocessed rows.   pauses_s: before each of them.
+    redrives: rounds for locked and unprocessed rows.   pauses_s: before each of them; the first is short, as our own
+    jobs have ended by then and Salesforce has waited for a row's lock itself before it refused.
     poll_first_s, poll_most_s: pauses between two questions for a job's state, growing by half.
     """
 
     job_rows: int = JOB_ROWS
     job_bytes: int = JOB_BYTES
     redrives: int = 3
-    pauses_s: tuple[float, ...] = (2.0, 8.0, 30.0)
+    pauses_s: tuple[float, ...] = (0.5, 8.0, 30.0)
     poll_first_s: float = 0.5
     poll_most_s: float = 10.0
 
