@@ -19,7 +19,8 @@ from benchmarks.results import FOLDER
 
 IMAGES, EVIDENCE = measure.ROOT / "docs" / "images", measure.ROOT / "docs" / "evidence.md"
 BEGIN, END = "<!-- speed: made by `python -m benchmarks charts` -->", "<!-- speed: end -->"
-ROWS = ("detection", "decode", "extraction", "load", "aggregation", "gates", "growth", "calls", "idle", "whole")
+ROWS = ("detection", "decode", "extraction", "load", "contention", "aggregation", "gates", "growth", "calls",
+        "anti_entropy", "idle", "whole")  # fmt: skip
 """Cases with a drawing and a place in the table, in this order."""
 OWN = ("ours", "watermark", "full scan", "a leg")
 """How names of our own contenders begin."""
@@ -56,7 +57,7 @@ def has_peer(content: dict[str, Any]) -> bool:
 
 def bars(content: dict[str, Any]) -> list[Bar]:
     """Per contender: name, value, lowest and highest, unit; memory where it was measured."""
-    ways = {"calls": _of_calls, "idle": _of_idle}
+    ways = {"calls": _of_calls, "idle": _of_idle, "contention": _of_contention, "anti_entropy": _of_anti_entropy}
     return list(ways.get(content["case"], _of_tracks)(content))
 
 
@@ -73,6 +74,21 @@ def _of_calls(content: dict[str, Any]) -> Iterator[Bar]:
     for name, calls in content["figures"][str(content["parameters"]["rows"])].items():
         total = sum(calls.values())
         yield {"name": name, "value": total, "low": total, "high": total, "unit": "calls"}
+
+
+def _of_contention(content: dict[str, Any]) -> Iterator[Bar]:
+    for name, found in content["figures"]["samples"].items():
+        seconds, left = [one["seconds"] for one in found], statistics.median(one["left"] for one in found)
+        yield {"name": name + (f" ({left:,.0f} rows left out)" if left else ""), "value": statistics.median(seconds),
+               "low": min(seconds), "high": max(seconds), "unit": "seconds"}  # fmt: skip
+
+
+def _of_anti_entropy(content: dict[str, Any]) -> Iterator[Bar]:
+    names = {"calls": "ours, compare and repair", "bulk_calls": "a full download by Bulk query",
+             "rest_calls": "a full download by REST pages"}  # fmt: skip
+    for key, name in names.items():
+        calls = content["figures"][key]
+        yield {"name": name, "value": calls, "low": calls, "high": calls, "unit": "calls"}
 
 
 def _of_idle(content: dict[str, Any]) -> Iterator[Bar]:

@@ -42,7 +42,8 @@ def run(*, rows: int, rounds: int) -> Report:
                 say(f"round {number + 1} of {rounds}: {name}: {found[-1]}")
     ratios = [one["rows_per_s"] / other["rows_per_s"]
               for one, other in zip(samples[LOCKED], samples[FREE], strict=True)]  # fmt: skip
-    report = Report("contention", f"{rows:,} children of {PARENTS:,} parents by Zipf", {"rows": rows, "rounds": rounds})
+    title = f"Loading {rows:,} children of {PARENTS:,} parents by Zipf"
+    report = Report("contention", title, {"rows": rows, "rounds": rounds})
     lines = [("", "seconds", "rows a second", "lock failures met", "left", "bulk jobs")]
     report.table = table(lines + [_line(name, found) for name, found in samples.items()])
     report.figures = {"samples": samples, "ratios": ratios, "hottest_parent": crowd.hottest}
