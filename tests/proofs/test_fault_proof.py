@@ -111,3 +111,13 @@ def test_figures_count_what_came_of_each_fault() -> None:
         "1 of 24 flows, 2 of 9 cells tried (a rule in a flow, at one of 30 places), 2 met their fault, "
         "1 otherwise than documented"
     )
+
+
+def test_flows_of_another_day_are_taken_as_they_were_when_they_were_whole() -> None:
+    def told(flow: str, tried: int, **last: Any) -> list[dict[str, Any]]:
+        cells = [{"flow": flow, "cell": str(number), "met": True, "wrong": []} for number in range(tried)]
+        return [{"flow": flow, "cells": 2, "places": 9, "routes": 1, "chosen": 2}, *cells[:-1], cells[-1] | last]
+
+    lines = [*told("iconik_usage", 2), *told("iot_stock", 1), *told("iot_warranty", 2, wrong=["late"])]
+    assert faults.whole({"seed": 0, "lines": lines}, seed=0) == {"iconik_usage": lines[:3]}
+    assert faults.whole({"seed": 1, "lines": lines}, seed=0) == faults.whole(None, seed=0) == {}
