@@ -188,7 +188,7 @@ class Scene:
     def _looked(self) -> Any:
         try:
             return self.look()
-        except (LookupError, TypeError, StopIteration) as error:
+        except (AssertionError, AttributeError, LookupError, TypeError, StopIteration) as error:
             return Unseen(f"{type(error).__name__}: {error}")
 
     def _ledger(self, runs: list[DagRun]) -> dict[str, Any]:
