@@ -127,13 +127,19 @@ def test_reclassified_replaced_and_no_longer_fitting(walk: Walk, archive: Archiv
     assert_in_step_but_for_reports(walk, archive, catalog)
 
 
-def test_the_shop_wins_over_its_own_facts_and_a_fit_added_meanwhile_stays(
-    walk: Walk, archive: Archive, catalog: Catalog
-) -> None:
+def drill(walk: Walk, archive: Archive, catalog: Catalog) -> str:
+    """An asset that fits a product with one category, and has been told so; gives its id."""
     catalog.categories("machines")
     catalog.product("drill", categories=("machines",))
     key = archive.asset("a", metadata={"sku": ["drill"]})
     walk(FLOW)
+    return key
+
+
+def test_the_shop_wins_over_its_own_facts_and_a_fit_added_meanwhile_stays(
+    walk: Walk, archive: Archive, catalog: Catalog
+) -> None:
+    key = drill(walk, archive, catalog)
     for wrong in (["wrong"], [], ["wrong"]):  # the same mistake twice is set right twice
         archive.edit(key, category_codes=wrong)
         walk(FLOW)
@@ -154,10 +160,7 @@ def test_a_replay_does_not_take_the_flow_s_own_write_for_somebody_s_edit(
     walk: Walk, archive: Archive, catalog: Catalog
 ) -> None:
     """A replay reads nothing anew: it knows the asset as it was before the write."""
-    catalog.categories("machines")
-    catalog.product("drill", categories=("machines",))
-    key = archive.asset("a", metadata={"sku": ["drill"]})
-    walk(FLOW)
+    key = drill(walk, archive, catalog)
     archive.far.reset_calls()
     run = walk(FLOW, "replay", FACTS)[FACTS]
     assert (run.sent, archive.writes()) == (0, 0)
