@@ -98,8 +98,8 @@ def _one(scene: Scene, calm: End, case: Case) -> dict[str, Any]:
 def judged(case: Case, calm: End, end: End) -> tuple[str, list[str]]:
     """What came of it, and what is wrong with that."""
     outcome, wrong = outcome_of(calm, end)
-    if outcome not in case.fault.may:
-        wrong.append(f"it was {outcome}; documented: {', '.join(sorted(case.fault.may))}")
+    if outcome not in case.may:
+        wrong.append(f"it was {outcome}; documented: {', '.join(sorted(case.may))}")
     if calm.later is None or end.later is None:
         return outcome, [*wrong, "no run followed"]
     if end.later.failed:

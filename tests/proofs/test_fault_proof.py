@@ -100,6 +100,16 @@ def test_a_row_that_is_still_missing_at_rest_is_wrong() -> None:
     assert wrong == ["at rest: leg: markers [], undisturbed [('a', 1, False)]"]
 
 
+@pytest.mark.parametrize(("method", "passes"), [("GET", False), ("PATCH", True)])
+def test_only_a_write_may_pass_when_its_answers_never_come(method: str, passes: bool) -> None:
+    (lost,) = [
+        fault for fault in FAULTS if (fault.system, fault.name) == ("iconik", "connection lost after, and no end")
+    ]
+    case = Case(lost, lost.spec | {"match": {"method": method, "path": "/"}})
+    _outcome, wrong = fault_cells.judged(case, ended(later=ended()), ended(later=ended()))
+    assert (wrong == []) is passes
+
+
 def test_figures_count_what_came_of_each_fault() -> None:
     line = {"system": "iconik", "fault": "slow", "met": True, "wrong": [], "flow": "iconik_usage"}
     about = {"flow": "iconik_usage", "cells": 9, "places": 30, "routes": 2, "chosen": 2}
