@@ -18,6 +18,9 @@ from typing import Any
 from unittest import mock
 
 import duckdb
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import StaticPool
 
 from commerce_sync import binding, company, gate_page, leg
 from commerce_sync.batches import Batches
@@ -57,11 +60,13 @@ class Ground:
         database.migrate(engine)
         engine.dispose()
         engine = database.connect(f"sqlite:///{self.folder}/ledger.db")
+        engine.pool = self._kept_open = _kept_open(engine)
         self.ledger = ShakyLedger(engine, files=f"{self.folder}/files/markers")
 
     def site(self) -> Site:
         """Empty stores and an empty ledger."""
         shutil.rmtree(self.folder / "files", ignore_errors=True)
+        self._kept_open.dispose()
         for name in ("ledger.db-wal", "ledger.db-shm"):
             (self.folder / name).unlink(missing_ok=True)
         shutil.copyfile(self.template, self.folder / "ledger.db")
@@ -71,6 +76,13 @@ class Ground:
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _kept_open(engine: Engine) -> StaticPool:
+    """One connection for all of a history: nobody forks here."""
+    pool = StaticPool(engine.pool._creator)
+    sa.event.listen(pool, "connect", database._prepare_sqlite)
+    return pool
 
 
 @contextmanager
