@@ -13,6 +13,7 @@ import argparse
 import logging
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def _until_first(proof: str, seed: int, count: int) -> int:
 def _many(proof: str, *, count: int, seed: int, jobs: int, resume: bool) -> int:
     work = completeness.histories if proof == "completeness" else completeness.rounds
     done, began = _done(proof, seed) if resume else (completeness.Found(), None)
+    done.failed = _again(work, done.failed)
     found = done
     for found in completeness.over_processes(work, first=seed, count=count, jobs=jobs, done=done):
         results.keep(proof, _figures(found, seed) | ({"began": began} if began else {}))
@@ -93,6 +95,11 @@ def _many(proof: str, *, count: int, seed: int, jobs: int, resume: bool) -> int:
     cpu = found.cpu_s / max(found.histories, 1)
     print(f"\n{found.histories:,} from seed {seed}, {len(found.failed)} failed, {cpu:.2f} s CPU each")
     return int(bool(found.failed))
+
+
+def _again(work: Callable[[int, int], completeness.Found], failed: dict[int, str]) -> dict[int, str]:
+    """Those of the seeds that fail still."""
+    return {at: said for seed in failed for at, said in work(seed, 1).failed.items()}
 
 
 def _done(proof: str, seed: int) -> tuple[completeness.Found, str | None]:
@@ -138,7 +145,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--http", type=int, help="how many over HTTP (a hundredth)")
     parser.add_argument("--verbose", action="store_true", help="tell one history, and shrink it when it fails")
     parser.add_argument("--stop", action="store_true", help="in this process, until the first that fails")
-    parser.add_argument("--resume", action="store_true", help="go on where it was stopped")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on where it was stopped; play failed seeds again"
+    )
     parser.add_argument("--attempts", type=int, default=1_000, help="privacy: how many")
     parser.add_argument("--only", help="mutations: only bugs whose name contains this")
     add = parser.add_argument_group("crashes, faults").add_argument

@@ -75,7 +75,7 @@ class Scene:
     ) -> None:  # fmt: skip
         self.mappings, self.folder, self.look, self.open_site = mappings, folder, look, open_site
         self.rewindable, self.is_write = rewindable, is_write
-        self.sides = _sides()
+        self.sides, self.pause_s = _sides(), 0.0
 
     def of(self, system: str) -> Any:
         """The view of one system."""
@@ -104,14 +104,15 @@ class Scene:
 
     def play(
         self, on: Watch | None = None, *, before: Callable[[], None] | None = None,
-        after: Callable[[], int] | None = None, rest: Callable[[End], list[str]] | None = None,
+        after: Callable[[], int] | None = None, rest: Callable[[End], list[str]] | None = None, pause_s: float = 0,
     ) -> End:  # fmt: skip
         """One play from the kept moment. on: what watches, or disturbs, the steps of the first try.
 
         before: what is done to the far sides first.   after: what is done to them when the run is over, failed or not;
         gives ``hits``.   rest: gives the modes of the runs that follow. Without it the schedule goes on until a run
-        succeeds.
+        succeeds.   pause_s: before each leg begins.
         """
+        self.pause_s = pause_s
         shutil.rmtree(self.folder)
         shutil.copytree(self.kept, self.folder)
         self.rewindable.branch()
@@ -149,7 +150,8 @@ class Scene:
 
     def _run(self, suffix: str, mode: Any = "auto") -> DagRun:
         asked = Request(mode=mode)
-        return DagRun(self.open_site(self.home), self.mappings, ROUND.format(1) + suffix, asked=asked)
+        site, name = self.open_site(self.home), ROUND.format(1) + suffix
+        return DagRun(site, self.mappings, name, asked=asked, pause_s=self.pause_s)
 
     def _watched(self, run: DagRun, on: Watch) -> tuple[bool, list[tuple[str, str]]]:
         """The first process of a run: until it dies, something fails, or all is done. Moves ``run`` to where it got."""

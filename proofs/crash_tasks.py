@@ -102,12 +102,15 @@ def _policy() -> flow.SyncRetryPolicy:
 
 
 class DagRun:
-    """One run of a flow. ``place`` is the task that comes next; ``failed`` says why there will be no other."""
+    """One run of a flow. ``place`` is the task that comes next; ``failed`` says why there will be no other.
+
+    pause_s: before each leg begins.
+    """
 
     def __init__(
-        self, site: Site, mappings: Sequence[Mapping], run: str, *, asked: Request = ASKED_NOTHING
+        self, site: Site, mappings: Sequence[Mapping], run: str, *, asked: Request = ASKED_NOTHING, pause_s: float = 0
     ) -> None:  # fmt: skip
-        self.site, self.run, self.tasks, self.asked = site, run, tasks_of(mappings), asked
+        self.site, self.run, self.tasks, self.asked, self.pause_s = site, run, tasks_of(mappings), asked, pause_s
         self.place, self.failed, self.said = 0, "", list[str]()
         self.tries: Counter[str] = Counter()
 
@@ -119,6 +122,8 @@ class DagRun:
         """One try of the next task; what it raises is judged by the policy of the flow."""
         task = self.tasks[self.place]
         before(task)
+        if task.name == "extract":
+            time.sleep(self.pause_s)
         try:
             idle = perform(task, self.site, self.run, self.asked)
         except Exception as error:

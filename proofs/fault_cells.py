@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from proofs.crash_cells import Cell, differences, must_be_seen, spread, without_clock
+from proofs.crash_cells import Cell, differences, least, spread, undisturbed
 from proofs.crash_scene import End, Scene, seconds
 from proofs.crash_steps import Watch, plain
 from proofs.fault_rules import Case, cases
@@ -21,16 +22,8 @@ GREEN = "green"
 def play(scene: Scene, asked: dict[str, Any]) -> None:
     """All cases that are asked for and not done yet; each result is a line of ``asked["out"]``."""
     out, calls = Path(asked["out"]), list[tuple[str, str, str]]()
-    calm = scene.play(Watch(), rest=lambda _end: CALM)
-    again = scene.play(Watch(), rest=lambda _end: CALM)
-    must_be_seen(calm)
-    for one, two in ((calm, again), (calm.later, again.later)):
-        assert one is not None
-        assert two is not None
-        without_clock(one, two)
-        if said := differences(one, two):
-            raise RuntimeError(f"two undisturbed runs end differently: {said}")
-    found = _cases(scene, again, calls)
+    calms = undisturbed(scene, rest=lambda _end: CALM)
+    found = _cases(scene, calms[0], calls)
     by_name = {case.name: case for case in found}
     cells = [Cell(case.fault.name, case.name, case.fault.system) for case in found]
     seed = f"{asked['seed']} {asked['flow']}"
@@ -40,7 +33,7 @@ def play(scene: Scene, asked: dict[str, Any]) -> None:
                 "routes": len({call[1:] for call in calls}), "chosen": len(chosen)})  # fmt: skip
     for cell in chosen:
         if cell.step not in asked["done"]:
-            _tell(out, _one(scene, calm, by_name[cell.step]) | {"flow": asked["flow"]})
+            _tell(out, _one(scene, calms, by_name[cell.step]) | {"flow": asked["flow"]})
 
 
 def one_of_each(cells: list[Cell], *, seed: str) -> list[Cell]:
@@ -67,7 +60,7 @@ def _pattern(path: str) -> str:
     return "^" + ".+".join(re.escape(part) for part in plain(path).split("*")) + r"(\?|$)"
 
 
-def _one(scene: Scene, calm: End, case: Case) -> dict[str, Any]:
+def _one(scene: Scene, calms: Sequence[End], case: Case) -> dict[str, Any]:
     began, cpu = time.monotonic(), seconds()
     line: dict[str, Any] = {"cell": case.name, "system": case.fault.system, "fault": case.fault.name}
     side = scene.of(case.fault.system)
@@ -88,27 +81,28 @@ def _one(scene: Scene, calm: End, case: Case) -> dict[str, Any]:
         end = scene.play(on, before=None if case.at else post, after=clear, rest=rest)
     except RuntimeError as error:
         return line | {"met": True, "wrong": [f"the play itself failed: {error}"], "outcome": "?"}
-    outcome, wrong = judged(case, calm, end)
+    outcome, wrong = judged(case, calms, end)
     return line | {
         "met": bool(end.met if case.at else end.hits), "outcome": outcome, "wrong": wrong, "said": end.said[:3],
         "failed": end.failed, "s": round(time.monotonic() - began, 2), "cpu_s": round(seconds() - cpu, 2),
     }  # fmt: skip
 
 
-def judged(case: Case, calm: End, end: End) -> tuple[str, list[str]]:
-    """What came of it, and what is wrong with that."""
-    outcome, wrong = outcome_of(calm, end)
+def judged(case: Case, calms: Sequence[End], end: End) -> tuple[str, list[str]]:
+    """What came of it, and what is wrong with that. calms: ends of undisturbed runs; each is right."""
+    outcome, wrong = outcome_of(calms, end)
     if outcome not in case.may:
         wrong.append(f"it was {outcome}; documented: {', '.join(sorted(case.may))}")
-    if calm.later is None or end.later is None:
+    if end.later is None:
         return outcome, [*wrong, "no run followed"]
     if end.later.failed:
         wrong.append(f"the fault is gone, and a run still failed: {end.later.failed[-1]}")
-    wrong += [f"at rest: {said}" for said in differences(calm.later, end.later) if ": counts " not in said]
+    rest = [differences(calm.later, end.later) for calm in calms if calm.later is not None]
+    wrong += [f"at rest: {said}" for said in least(rest) if ": counts " not in said]
     return outcome, wrong
 
 
-def outcome_of(calm: End, end: End) -> tuple[str, list[str]]:
+def outcome_of(calms: Sequence[End], end: End) -> tuple[str, list[str]]:
     """Of the run the fault hit. A green run that left a row unaccounted for is wrong whatever is documented.
 
     A leg that comes after one that named rows may have found less to do; what it missed is looked for at rest.
@@ -120,16 +114,21 @@ def outcome_of(calm: End, end: End) -> tuple[str, list[str]]:
         if not known["balanced"] or known["status"] not in (GREEN, "red"):
             wrong.append(f"{leg} is {known['status']}, balanced: {known['balanced']}")
         named = {key for key, *_ in known["rejects"]}
-        was = {key: rest for key, *rest in calm.ledger[leg]["markers"]}
-        now = {key: rest for key, *rest in known["markers"]}
-        missing = {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)} - named
+        missing = set.intersection(*(_otherwise(calm.ledger[leg], known) for calm in calms)) - named
         unnamed += [] if others_named else [f"{leg} {key}" for key in sorted(missing)]
-        others_named |= known["rejects"] != calm.ledger[leg]["rejects"]
-    if any(known["rejects"] != calm.ledger[leg]["rejects"] for leg, known in end.ledger.items()):
+        others_named |= all(known["rejects"] != calm.ledger[leg]["rejects"] for calm in calms)
+    if others_named:
         return "named", [*wrong, *(f"nobody names {row}" for row in unnamed)]
-    if unnamed or end.look != calm.look:
+    if unnamed or all(end.look != calm.look for calm in calms):
         return "late", wrong
     return ("retried" if end.said else "none"), wrong
+
+
+def _otherwise(calm: dict[str, Any], known: dict[str, Any]) -> set[str]:
+    """Keys whose marker is another one, or only in one of both."""
+    was = {key: rest for key, *rest in calm["markers"]}
+    now = {key: rest for key, *rest in known["markers"]}
+    return {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)}
 
 
 def _tell(out: Path, line: dict[str, Any]) -> None:

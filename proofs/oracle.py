@@ -150,7 +150,9 @@ class Oracle:
         self.started.pop(look.run)  # tried again, it is another run
 
     def at_rest(self) -> None:
-        """The target holds what the source has, no more and no less."""
+        """The target holds what the source has, no more and no less; an empty source is no wish to delete all."""
+        if not self.shop.visible:
+            return
         wanted = {key: mapped(item.row) for key, item in self.shop.visible.items() if not item.row["hidden"]}
         held = {key: row for key, row in self.crm.records.items() if row["Active"]}
         for key, values in wanted.items():

@@ -23,7 +23,7 @@ FLOORS = [
     ["replica"],
     ["places"],
     ["systems"],
-    ["company", "drift", "planned"],
+    ["attempts", "company", "drift", "planned"],
     ["leg"],
     ["agreement", "doubt", "high_water", "editing", "recording", "forget_files", "forget_names"],
     ["folding"],

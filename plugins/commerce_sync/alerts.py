@@ -15,7 +15,7 @@ from urllib.parse import quote
 from airflow.sdk import BaseNotifier
 from airflow.sdk.definitions.context import Context
 
-from commerce_sync import sending
+from commerce_sync import attempts, sending
 from commerce_sync.errors import SyncError
 from commerce_sync.ledger import FAILURE, Finding, Ledger, Run
 
@@ -132,9 +132,8 @@ def _finding(dag_run: Any, part: str, leg: str | None, lines: Sequence[str]) -> 
 
 
 def _run(ledger: Ledger, leg: str, run_id: str) -> Run | None:
-    from commerce_sync import leg as legs
 
-    return ledger.find_run(leg, legs.attempt_id(ledger, leg, run_id, fresh=False))
+    return ledger.find_run(leg, attempts.latest(ledger, leg, run_id))
 
 
 def _balance(ledger: Ledger, leg: str | None, run_id: str) -> list[str]:

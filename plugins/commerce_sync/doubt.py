@@ -3,7 +3,8 @@
 As long as the same run is tried again, its commit consumes what arrived. When another run follows instead, it must not
 trust the markers of the records the former one was sending: one that went back to its former value would look as the
 target has it. And one that was created, and is gone from the source by the next complete scan, would be left behind:
-what a given up run's results name as delivered counts as known until a run has handled it, or all was scanned.
+what a given up run's results name as delivered counts as known. A record is in doubt until a later run has delivered
+it, or a complete scan has delivered all it found: the window of a later run need not meet it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from commerce_sync.attempts import may_have_sent
 from commerce_sync.batches import Batch
 from commerce_sync.ledger import Run
 from commerce_sync.leg import CHANGES, LOAD, LegRun
@@ -21,14 +23,10 @@ NOBODY = "SELECT NULL::VARCHAR AS _key WHERE false"
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """A run that ended between its load and its commit.
-
-    is_open: no delta run has read its window again.   handled: changes of runs that settled after it.
-    """
+    """A run that ended between its load and its commit. handled: results of runs that settled after it."""
 
     changes: Batch
     results: Batch | None
-    is_open: bool
     handled: tuple[Batch, ...]
 
 
@@ -37,7 +35,7 @@ def trusted(leg: LegRun, markers: str) -> str:
     given_up = list(_given_up(leg))
     if not given_up:
         return markers
-    sent = _union([_keys(item.changes) for item in given_up if item.is_open])
+    sent = _union([_sent(item) for item in given_up])
     arrived = _union([_arrived(item) for item in given_up if item.results is not None])
     doubted = f"""SELECT key, CASE WHEN key NOT IN ({sent or NOBODY}) THEN fingerprint END AS fingerprint, target_id
         FROM ({markers})"""
@@ -51,44 +49,47 @@ def _union(parts: list[str]) -> str:
     return " UNION ALL ".join(parts)
 
 
-def _keys(changes: Batch) -> str:
-    return f"SELECT _key FROM {changes.scan()}"
+def _sent(item: GivenUp) -> str:
+    """SQL: keys of what it was sending, and no later run has delivered."""
+    return f"SELECT _key FROM {item.changes.scan()} WHERE _key NOT IN ({_handled(item)})"
+
+
+def _handled(item: GivenUp) -> str:
+    """SQL: keys that a later run has delivered. One that it could not deliver is in doubt still."""
+    return _union([_delivered(results) for results in item.handled]) or NOBODY
+
+
+def _delivered(results: Batch) -> str:
+    return f"SELECT _key FROM {results.scan(by_name=True)} WHERE outcome = 'delivered'"
 
 
 def _arrived(item: GivenUp) -> str:
     """SQL: key and target id of what was delivered and no later run has handled."""
     assert item.results is not None
-    handled = _union([_keys(changes) for changes in item.handled]) or NOBODY
     return f"""SELECT r._key, r.target_id FROM {item.results.scan(by_name=True)} AS r
         JOIN {item.changes.scan()} AS c ON c._key = r._key
-        WHERE r.outcome = 'delivered' AND c._kind <> 'DELETED' AND r._key NOT IN ({handled})"""
+        WHERE r.outcome = 'delivered' AND c._kind <> 'DELETED' AND r._key NOT IN ({_handled(item)})"""
 
 
 def _given_up(leg: LegRun) -> Iterator[GivenUp]:
-    """Runs since the last complete scan that may have sent something and never settled, newest first."""
-    is_open, handled = True, list[Batch]()
+    """Runs after the last scan that left nothing open which may have sent something and never settled, newest first."""
+    handled = list[Batch]()
     latest = leg.site.ledger.runs(leg.leg, limit=LOOK_BACK_RUNS)
     others = [run for run in latest if run.run != leg.id and run.kind != "plan"]
-    scanned = next((at for at, run in enumerate(others) if run.settled and run.kind == "complete"), len(others))
+    scanned = next((at for at, run in enumerate(others) if _left_nothing_open(run)), len(others))
     if all(run.settled for run in others[:scanned]):
         return
     for run in others[:scanned]:
-        changes = _as_written(leg.site.batches.find(leg.leg, run.run, CHANGES))
+        changes, results = (_as_written(leg.site.batches.find(leg.leg, run.run, step)) for step in (CHANGES, LOAD))
         if run.settled:
-            is_open = is_open and run.kind != "changes"
-            handled += [changes] if changes else []
-        elif changes is not None and _may_have_sent(leg, run):
-            results = _as_written(leg.site.batches.find(leg.leg, run.run, LOAD))
-            yield GivenUp(changes, results, is_open, tuple(handled))
+            handled += [results] if results else []
+        elif changes is not None and may_have_sent(leg.site.ledger, run):
+            yield GivenUp(changes, results, tuple(handled))
 
 
-def _may_have_sent(leg: LegRun, run: Run) -> bool:
-    """A run that a gate, a guard or a person stopped sent nothing, unless an earlier try of it had begun to.
-
-    Their refusals name the leg first; a run that was released or gave way may have been at any point.
-    """
-    refused = run.status == "stopped" and (run.message or "").startswith(f"leg {run.leg}: ")
-    return not refused or bool(leg.site.ledger.jobs(run.leg, run.run).all())
+def _left_nothing_open(run: Run) -> bool:
+    open_rows = run.rejected + run.unprocessed + run.quarantined + run.waiting
+    return run.settled and run.kind == "complete" and open_rows == 0
 
 
 def _as_written(batch: Batch | None) -> Batch | None:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commerce_sync import binding, budget_meter, changes, disguise, planned, replica, tombstones, window
+from commerce_sync import attempts, binding, budget_meter, changes, disguise, planned, replica, tombstones, window
 from commerce_sync.batches import MEMORY_LIMIT, Batch, Batches, BatchWriter, refuse_altered, roomier
 from commerce_sync.budget import Budgets
 from commerce_sync.company import give_way
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     import duckdb
 
 STATE_VERSION = "state_version"
-EXTRACT, AGGREGATE, CHANGES, VERDICTS, CHECK, LOAD = "extract", "aggregate", "changes", "verdicts", "check", "load"
+EXTRACT, AGGREGATE, CHANGES = "extract", "aggregate", attempts.CHANGES
+VERDICTS, CHECK, LOAD = "verdicts", "check", "load"
 ASKED = "asked"
 """Batch without rows: what the run was asked to limit itself to, for the steps after ``extract``."""
 
@@ -201,21 +202,26 @@ class LegRun:
 
 
 def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: datetime | None = None) -> LegRun:
-    """Open a run, or take up the one that a killed step left. A settled run that is started again becomes a new one."""
+    """Open a run, or take up the one that a killed step left.
+
+    One that is started again after it settled, or may have sent something, becomes a new one (see ``attempts``).
+    """
     now = now or datetime.now(UTC)
     request = planned.request(site.ledger, mapping.leg, request)
     state = site.ledger.state(mapping.leg)
     chosen = window.decide(request, mapping=mapping, high_water=_high_water(mapping, state),
                            complete_at=state.complete_at, now=now)  # fmt: skip
     _refuse_part_of_a_replica(mapping, state, chosen, request)
-    name = attempt_id(site.ledger, mapping.leg, run_id, fresh=True)
+    name, before = attempts.to_begin(site.ledger, site.batches, mapping.leg, run_id)
+    if before is not None and before.status == "running":
+        site.ledger.update(before, status="stopped", message=f"began again as {name}")
     _refuse_company(site.ledger, mapping.leg, name)
-    span = Span(since=chosen.since, until=chosen.until)
+    kind = "plan" if request.plans else chosen.kind
     run = site.ledger.begin(
         mapping.leg,
         name,
-        kind="plan" if request.plans else chosen.kind,
-        window=span,
+        kind=before.kind if before else kind,
+        window=before.window if before else Span(since=chosen.since, until=chosen.until),
         mapping_version=mapping.version,
     )
     give_way(site.ledger, run)
@@ -237,7 +243,7 @@ def _note_asked(leg: LegRun, request: Request) -> None:
 
 def resume(site: Site, mapping: Mapping, run_id: str, *, now: datetime | None = None) -> LegRun:
     """The run that ``begin`` opened, for a later step. Raises ConfigurationError when it never began."""
-    name = attempt_id(site.ledger, mapping.leg, run_id, fresh=False)
+    name = attempts.latest(site.ledger, mapping.leg, run_id)
     run = site.ledger.find_run(mapping.leg, name)
     if run is None:
         raise ConfigurationError(f"leg {mapping.leg}: run {run_id!r} has not begun; start it with its extract step")
@@ -249,7 +255,7 @@ def resume(site: Site, mapping: Mapping, run_id: str, *, now: datetime | None = 
 
 def release(site: Site, leg: str, run_id: str, *, message: str) -> None:
     """Mark a run that will not go on as stopped, so that the next one may begin; settled runs stay as they are."""
-    run = site.ledger.find_run(leg, attempt_id(site.ledger, leg, run_id, fresh=False))
+    run = site.ledger.find_run(leg, attempts.latest(site.ledger, leg, run_id))
     if run is not None and run.status == "running" and not run.settled:
         site.ledger.update(run, status="stopped", message=message)
 
@@ -263,17 +269,6 @@ def _refuse_part_of_a_replica(mapping: Mapping, state: LegState, chosen: window.
             f"leg {mapping.leg}: a {asked} needs the records of all runs before it, and none are stored (or their "
             "columns have changed since); run the leg once with mode 'complete'"
         )
-
-
-def attempt_id(ledger: Ledger, leg: str, run_id: str, *, fresh: bool) -> str:
-    """The ledger's name for an Airflow run: a run that was settled and is cleared gets a numbered successor."""
-    number, name = 1, run_id
-    while (found := ledger.find_run(leg, name)) is not None:
-        following = f"{run_id}~{number + 1}"
-        if not (found.settled and fresh) and ledger.find_run(leg, following) is None:
-            return name
-        number, name = number + 1, following
-    return name
 
 
 def _high_water(mapping: Mapping, state: LegState) -> datetime | None:

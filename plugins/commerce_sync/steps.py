@@ -24,6 +24,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException, AirflowSkipExcept
 from commerce_sync import (
     aim_check,
     approval,
+    attempts,
     delivery,
     detection,
     mapping_file,
@@ -359,7 +360,7 @@ class Done(BaseOperator):
         if request(context).plans:
             raise AirflowSkipException("a plan moves nothing: no flow has to follow it")
         ledger, run_id = places.open_ledger(), context["dag_run"].run_id
-        runs = (ledger.find_run(leg, legs.attempt_id(ledger, leg, run_id, fresh=False)) for leg in self.moves)
+        runs = (ledger.find_run(leg, attempts.latest(ledger, leg, run_id)) for leg in self.moves)
         delivered = {leg: run.delivered for leg, run in zip(self.moves, runs, strict=True) if run is not None}
         for asset in self.outlets:
             if isinstance(asset, Asset):

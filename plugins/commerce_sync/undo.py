@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from commerce_sync import agreement, before_images, changes, company, delivery, undo_compare, undo_settle
+from commerce_sync import agreement, attempts, before_images, changes, company, delivery, undo_compare, undo_settle
 from commerce_sync import leg as legs
 from commerce_sync.before_images import UNDO, UNDONE, Frame
 from commerce_sync.delivery import BatchJobs, Targets
@@ -104,7 +104,7 @@ def begin(
     """The undo's run, opened or taken up again, and the run it undoes."""
     was = undone_run(site, mapping, of)
     undo_compare.frame_of(was)
-    name = legs.attempt_id(site.ledger, mapping.leg, run_id, fresh=False)
+    name = attempts.latest(site.ledger, mapping.leg, run_id)
     company.refuse_company(site.ledger, mapping.leg, name)
     opened = site.ledger.begin(mapping.leg, name, kind="undo", mapping_version=was.run.mapping_version)
     company.give_way(site.ledger, opened)

@@ -227,7 +227,9 @@ def test_a_killed_run_brings_an_edit_home_all_the_same(
     assert org.accounts[KEY]["Name"] == "Ada King"
     assert (refused.rejects(HOUSEHOLDS), refused.markers(HOUSEHOLDS).keys()) == ({}, {KEY, "C0002"})
     assert [item.status for item in refused.site.ledger.said(leg=HOUSEHOLDS)] == ["done"]
-    assert heard(refused) == [("rejected", CODE), ("edited", CODE), ("delivered", None)]
+    told = heard(refused)  # a try that died on the way to its commit had delivered as well
+    assert list(dict.fromkeys(told)) == [("rejected", CODE), ("edited", CODE), ("delivered", None)]
+    assert len(told) == 3 + (point in POINTS[3:5])
     assert refused.leg(HOUSEHOLDS, "complete").sent == 0
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from commerce_sync import delivery, detection, flow
+from commerce_sync import attempts, delivery, detection, flow
 from commerce_sync import leg as legs
 from commerce_sync.errors import ConfigurationError, GuardError, RetryableError
 from commerce_sync.mapping import Guards, Limit
@@ -85,17 +85,17 @@ def test_of_two_runs_that_begin_at_the_same_moment_one_gives_way(
     walk: Walk, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.customers(1)
-    real, begun = legs.attempt_id, []
+    real, begun = attempts.to_begin, []
 
-    def unseen(ledger: object, leg: str, run_id: str, *, fresh: bool) -> str:
+    def unseen(ledger: object, batches: object, leg: str, run_id: str) -> object:
         """Another process is past its look around, too, and writes its row first."""
         if not begun:
             begun.append(run_id)
             walk.begin(HOUSEHOLDS, run_id="the-other")
             monkeypatch.setattr(legs, "_refuse_company", lambda *_: None)
-        return real(ledger, leg, run_id, fresh=fresh)  # type: ignore[arg-type]
+        return real(ledger, batches, leg, run_id)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(legs, "attempt_id", unseen)
+    monkeypatch.setattr(attempts, "to_begin", unseen)
     with pytest.raises(RetryableError, match="the-other is still at work"):
         walk.begin(HOUSEHOLDS, run_id="this-one")
     assert {run.run: run.status for run in walk.runs(HOUSEHOLDS)} == {"the-other": "running", "this-one": "stopped"}

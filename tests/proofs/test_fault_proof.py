@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from proofs import crashes, fault_cells, fault_rules, faults
+from proofs import crash_cells, crashes, fault_cells, fault_rules, faults
 from proofs.crash_cells import Cell
 from proofs.crash_scene import End
 from proofs.fault_rules import FAULTS, Case, Fault
@@ -69,14 +69,14 @@ def ended(**values: Any) -> End:
     ],
 )
 def test_what_came_of_a_fault_has_a_name(end: End, outcome: str) -> None:
-    assert fault_cells.outcome_of(ended(), end) == (outcome, [])
+    assert fault_cells.outcome_of([ended()], end) == (outcome, [])
 
 
 def test_a_green_run_with_a_row_that_nobody_names_is_wrong() -> None:
     case = Case(Fault("iconik", "any", {"action": "status"}, fault_rules.ANY_BUT_LATE), {})
-    _outcome, wrong = fault_cells.judged(case, ended(later=ended()), ended(markers=[], later=ended()))
+    _outcome, wrong = fault_cells.judged(case, [ended(later=ended())], ended(markers=[], later=ended()))
     assert wrong == ["it was late; documented: named, none, retried, stopped"]
-    _outcome, wrong = fault_cells.judged(case, ended(later=ended()), ended(balanced=False, later=ended()))
+    _outcome, wrong = fault_cells.judged(case, [ended(later=ended())], ended(balanced=False, later=ended()))
     assert wrong == ["leg is green, balanced: False"]
 
 
@@ -86,27 +86,46 @@ def test_a_leg_after_one_that_named_rows_may_have_found_less() -> None:
         return ended(ledger={"one": known | {"markers": first, "rejects": rejects}, "two": known | {"markers": second}})
 
     calm, row, named = both([("a", 1, False)], [("b", 2, False)], []), ("b", 2, False), [("a", "rejected", "LOCK")]
-    assert fault_cells.outcome_of(calm, both([], [], named)) == ("named", [])
-    assert fault_cells.outcome_of(calm, both([], [row], named)) == ("named", [])
-    assert fault_cells.outcome_of(calm, both([], [row], [])) == ("late", [])
-    _outcome, wrong = fault_cells.outcome_of(calm, both([], [], [("c", "rejected", "LOCK")]))
+    assert fault_cells.outcome_of([calm], both([], [], named)) == ("named", [])
+    assert fault_cells.outcome_of([calm], both([], [row], named)) == ("named", [])
+    assert fault_cells.outcome_of([calm], both([], [row], [])) == ("late", [])
+    _outcome, wrong = fault_cells.outcome_of([calm], both([], [], [("c", "rejected", "LOCK")]))
     assert wrong == ["nobody names one a"]
 
 
 def test_a_row_that_is_still_missing_at_rest_is_wrong() -> None:
     case = Case(Fault("iconik", "any", {"action": "status"}, fault_rules.LASTS), {})
     gone = ended(failed=["load: no"], later=ended(markers=[]))
-    _outcome, wrong = fault_cells.judged(case, ended(later=ended()), gone)
+    _outcome, wrong = fault_cells.judged(case, [ended(later=ended())], gone)
     assert wrong == ["at rest: leg: markers [], undisturbed [('a', 1, False)]"]
 
 
-@pytest.mark.parametrize(("method", "passes"), [("GET", False), ("PATCH", True)])
-def test_only_a_write_may_pass_when_its_answers_never_come(method: str, passes: bool) -> None:
+def test_what_depends_on_the_clock_may_be_as_in_either_undisturbed_run() -> None:
+    quick, slow = ended(markers=[("a", 1, False)]), ended(markers=[("a", 1, False), ("b", 2, False)])
+    assert fault_cells.outcome_of([quick, slow], slow) == ("none", [])
+    assert fault_cells.outcome_of([quick], slow) == ("late", [])
+    assert fault_cells.outcome_of([quick, slow], ended(markers=[("b", 2, False)])) == ("late", [])
+
+
+def test_high_water_that_goes_with_the_clock_is_not_compared() -> None:
+    ends = [ended(**{"high water": 1}, later=ended(**{"high water": at})) for at in (1, 2)]
+    crash_cells.without_clock(ends)
+    assert [("high water" in end.ledger["leg"], "high water" in end.later.ledger["leg"]) for end in ends if end.later] == [
+        (True, False), (True, False)]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "passes"),
+    [("GET", "/", False), ("PATCH", "/", True), ("GET", "/sobjects/Task/describe(x)", True)],
+)
+def test_only_a_write_or_a_description_may_pass_when_its_answers_never_come(
+    method: str, path: str, passes: bool
+) -> None:
     (lost,) = [
         fault for fault in FAULTS if (fault.system, fault.name) == ("iconik", "connection lost after, and no end")
     ]
-    case = Case(lost, lost.spec | {"match": {"method": method, "path": "/"}})
-    _outcome, wrong = fault_cells.judged(case, ended(later=ended()), ended(later=ended()))
+    case = Case(lost, lost.spec | {"match": {"method": method, "path": path}})
+    _outcome, wrong = fault_cells.judged(case, [ended(later=ended())], ended(later=ended()))
     assert (wrong == []) is passes
 
 

@@ -17,6 +17,7 @@ SETTING = {
 BEGUN: list[Any] = [["edit", "a", {"name": "Ada"}, 0], ["edit", "b", {"name": "Bob"}, 0], ["wait", 60],
                     ["run", {"mode": "auto"}], ["wait", 60]]  # fmt: skip
 GIVEN_UP = ["run", {"mode": "changes", "fault": ["settle-before", 1]}]
+AGAIN_AT_ONCE = ["run", {"mode": "changes", "fault": ["settle-before", 1], "again": True}]
 CUT = ["run", {"mode": "changes", "fault": ["load", 2]}]
 AGAIN = [["wait", 60], ["run", {"mode": "changes"}], ["wait", 60], ["run", {"mode": "complete"}]]
 
@@ -44,3 +45,31 @@ def test_a_record_that_was_deleted_and_is_there_again_is_created_again() -> None
 def test_what_a_later_run_has_handled_is_no_longer_in_doubt() -> None:
     edited = [["edit", "c", {"name": "Cy"}, 0], ["wait", 60], GIVEN_UP, ["wait", 60], ["run", {"mode": "changes"}]]
     assert told(*edited, ["run", {"mode": "changes"}]) == ""
+
+
+def within_the_load(run: list[Any], *acts: list[Any]) -> list[Any]:
+    return ["run", run[1] | {"load": [[2, list(act)] for act in acts]}]
+
+
+def test_a_run_that_starts_anew_does_not_trust_what_it_knew_before_it_sent() -> None:
+    went_back = within_the_load(AGAIN_AT_ONCE, ["edit", "a", {"name": "Ada"}, 0])
+    assert told(["edit", "a", {"name": "Eve"}, 0], ["wait", 60], went_back) == ""
+
+
+def test_a_run_that_starts_anew_takes_back_what_it_created_and_is_gone() -> None:
+    assert told(["edit", "c", {"name": "Cy"}, 0], ["wait", 60], within_the_load(AGAIN_AT_ONCE, ["delete", "c"])) == ""
+
+
+def test_what_a_backfill_has_delivered_is_no_longer_in_doubt() -> None:
+    backfill = ["run", {"mode": "backfill", "window": [600, 0]}]
+    assert told(["edit", "c", {"name": "Cy"}, 0], ["wait", 60], CUT, backfill, ["run", {"mode": "complete"}]) == ""
+
+
+def test_what_a_later_run_could_not_deliver_is_in_doubt_still() -> None:
+    refused = [
+        ["edit", "c", {"name": "Cyd"}, 0],
+        ["refuse", "c", 1, "rejected"],
+        ["run", {"mode": "backfill", "window": [600, 0]}],
+    ]
+    edited = [["edit", "c", {"name": "Cy"}, 0], ["wait", 60], GIVEN_UP, *refused, ["delete", "c"]]
+    assert told(*edited) == ""
