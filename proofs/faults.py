@@ -35,7 +35,7 @@ def run(wanted: crashes.Wanted) -> int:
 
 
 def whole(figures: Line | None, *, seed: int) -> dict[str, list[Line]]:
-    """Flow -> its lines in figures of another day, for flows whose cells were all tried then, and none was wrong."""
+    """Flow -> its lines in figures of another day, where all cells were tried and none that met its fault was wrong."""
     found: dict[str, list[Line]] = {}
     for line in figures.get("lines", []) if figures and figures["seed"] == seed else []:
         found.setdefault(line["flow"], []).append(line)
@@ -45,7 +45,7 @@ def whole(figures: Line | None, *, seed: int) -> dict[str, list[Line]]:
 def _is_whole(lines: list[Line]) -> bool:
     cells = {line["cell"] for line in lines if "cell" in line}
     about: Line = next((line for line in reversed(lines) if "routes" in line), {"cells": None})
-    return len(cells) == about["cells"] and not any(line.get("wrong") for line in lines)
+    return len(cells) >= (about["cells"] or 1) and not any(line.get("wrong") for line in lines if line.get("met"))
 
 
 def _brief(line: Line) -> Line:
