@@ -145,9 +145,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--http", type=int, help="how many over HTTP (a hundredth)")
     parser.add_argument("--verbose", action="store_true", help="tell one history, and shrink it when it fails")
     parser.add_argument("--stop", action="store_true", help="in this process, until the first that fails")
-    parser.add_argument(
-        "--resume", action="store_true", help="go on where it was stopped; play failed seeds again"
-    )
+    parser.add_argument("--resume", action="store_true", help="go on where it was stopped; play failed seeds again")
     parser.add_argument("--attempts", type=int, default=1_000, help="privacy: how many")
     parser.add_argument("--only", help="mutations: only bugs whose name contains this")
     add = parser.add_argument_group("crashes, faults").add_argument

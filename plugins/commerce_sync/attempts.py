@@ -2,7 +2,7 @@
 
 A run that is cleared starts from ``extract`` again under the same name. When it had settled, that is another run; so it
 is when it may have sent something, because what it sent no longer follows from what it reads now: the try before is
-then a run that was given up (see ``doubt``).
+then a run that was given up (see ``doubt``), and what the target held before it is what it held before both.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from commerce_sync.batches import Batches
 from commerce_sync.ledger import Ledger, Run
 
-CHANGES = "changes"
+CHANGES, BEFORE = "changes", "before"
 
 
 def latest(ledger: Ledger, leg: str, run_id: str) -> str:

@@ -165,6 +165,16 @@ class Batches:
             json.dump(manifest, sink)
         self._fs.mv(draft, f"{writer.uri}/{MANIFEST}")
 
+    def hand_on(self, leg: str, run: str, step: str, *, to: str) -> None:
+        """Give the finished batch of a run to another run of the leg as well; without one nothing happens."""
+        found = self.find(leg, run, step)
+        if found is None:
+            return
+        with self.write(leg, to, step) as into:
+            for path, part in zip(found.paths(), found.parts, strict=True):
+                self._fs.copy(path, f"{into.uri}/{part.name}")
+            into.parts, into.facts = list(found.parts), dict(found.facts)
+
     def read(self, leg: str, run: str, step: str) -> Batch:
         """The finished batch at an address. Raises ConfigurationError when there is none."""
         batch = self.find(leg, run, step)

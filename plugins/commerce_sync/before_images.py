@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from commerce_sync import agreement, changes
+from commerce_sync import agreement, attempts, changes
 from commerce_sync.batches import Batch
 from commerce_sync.errors import BalanceError, ConfigurationError
 from commerce_sync.leg import ASKED, CHANGES, CHECK, LOAD, LegRun, Site
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import duckdb
 
 SENDING = "sending"
-BEFORE, UNDO = "before", "undo"
+BEFORE, UNDO = attempts.BEFORE, "undo"
 """Batches of a run: its before-images; of an undo also what it found, field by field."""
 NEEDED = (ASKED, BEFORE, CHANGES, CHECK, SENDING, LOAD, UNDO)
 """Batches of a run without which it could not be undone, or its undo not be looked at."""

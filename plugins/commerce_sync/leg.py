@@ -213,8 +213,8 @@ def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: d
                            complete_at=state.complete_at, now=now)  # fmt: skip
     _refuse_part_of_a_replica(mapping, state, chosen, request)
     name, before = attempts.to_begin(site.ledger, site.batches, mapping.leg, run_id)
-    if before is not None and before.status == "running":
-        site.ledger.update(before, status="stopped", message=f"began again as {name}")
+    if before is not None:
+        _leave(site, before, name)
     _refuse_company(site.ledger, mapping.leg, name)
     kind = "plan" if request.plans else chosen.kind
     run = site.ledger.begin(
@@ -228,6 +228,13 @@ def begin(site: Site, mapping: Mapping, run_id: str, *, request: Request, now: d
     work = LegRun(site=site, mapping=mapping, run=run, now=now)
     _note_asked(work, request)
     return work
+
+
+def _leave(site: Site, before: Run, name: str) -> None:
+    """End a try that starts anew under another name."""
+    if before.status == "running":
+        site.ledger.update(before, status="stopped", message=f"began again as {name}")
+    site.batches.hand_on(before.leg, before.run, attempts.BEFORE, to=name)
 
 
 def _note_asked(leg: LegRun, request: Request) -> None:
