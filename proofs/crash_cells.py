@@ -6,7 +6,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,23 @@ def play(scene: Scene, asked: dict[str, Any]) -> None:
     chosen = spread([cell for cell in cells if asked["only"] in cell.name], asked["sample"], seed=seed)
     _tell(out, {"flow": asked["flow"], "steps": dict(Counter(kind for kind, _ in calm.steps)), "cells": len(cells),
                 "chosen": len(chosen), "undisturbed_writes": calm.writes, "cpu_s": seconds() - began})  # fmt: skip
-    for cell in chosen:
-        if cell.name not in asked["done"]:
-            _tell(out, _one(scene, calms, cell) | {"flow": asked["flow"]})
+    for cell in _as_they_come(scene, [cell for cell in chosen if cell.name not in asked["done"]]):
+        _tell(out, _one(scene, calms, cell) | {"flow": asked["flow"]})
+
+
+def _as_they_come(scene: Scene, cells: list[Cell]) -> Iterator[Cell]:
+    """The cells in the order of the run; the scene goes on task by task, so that each begins with its own.
+
+    Raises RuntimeError when the run ends and cells are left: it does not come where the undisturbed one did.
+    """
+    while cells:
+        if not scene.task:
+            raise RuntimeError(f"the run ended before the task of {len(cells)} cells: {cells[0].name}")
+        now = f"{scene.task} | "
+        yield from [cell for cell in cells if cell.step.startswith(now)]
+        cells = [cell for cell in cells if not cell.step.startswith(now)]
+        if cells:
+            scene.advance()
 
 
 def undisturbed(scene: Scene, **how: Any) -> list[End]:

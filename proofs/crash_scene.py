@@ -2,6 +2,7 @@
 
 Everything is made once: both sides filled, a first run, and what happens on them before the next one. From there on
 each play is a copy: of the simulators (see ``rewind``), of the folder with ledger and batches, and of this process.
+What comes before a step is made once as well: the kept moment can go on by one undisturbed task (``advance``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 
@@ -25,9 +26,10 @@ from commerce_sync.leg import Site
 from commerce_sync.mapping import Mapping
 from commerce_sync.window import Request
 from proofs.crash_steps import Watch, watch
-from proofs.crash_tasks import DagRun
+from proofs.crash_tasks import DagRun, tasks_of
 from proofs.rewind import Rewindable
 
+Found = TypeVar("Found")
 ROUND = "round-{}"
 MOST_RUNS = 3
 """Scheduled runs that may follow one that failed."""
@@ -75,7 +77,7 @@ class Scene:
     ) -> None:  # fmt: skip
         self.mappings, self.folder, self.look, self.open_site = mappings, folder, look, open_site
         self.rewindable, self.is_write = rewindable, is_write
-        self.sides, self.pause_s = _sides(), 0.0
+        self.sides, self.pause_s, self.place = _sides(), 0.0, 0
 
     def of(self, system: str) -> Any:
         """The view of one system."""
@@ -100,7 +102,34 @@ class Scene:
         for side in self.sides.values():
             side.reset_calls()
         self.kept = self.folder.with_name(f"{self.folder.name}-kept")
+        self._keep()
+
+    @property
+    def task(self) -> str:
+        """The task of the run that comes next; empty when all are done."""
+        names = [str(item) for item in tasks_of(self.mappings)]
+        return names[self.place] if self.place < len(names) else ""
+
+    def advance(self) -> None:
+        """Do the next task undisturbed; plays begin after it from now on. Raises RuntimeError when it fails."""
+        self._again_as_kept()
+        self.place = _in_a_copy(self._advanced)
+        self._keep()
+
+    def _advanced(self) -> int:
+        run = self._run("")
+        run.step()
+        if run.said:
+            raise RuntimeError(f"an undisturbed task failed: {run.said}")
+        return run.place
+
+    def _keep(self) -> None:
+        shutil.rmtree(self.kept, ignore_errors=True)
         shutil.copytree(self.folder, self.kept)
+
+    def _again_as_kept(self) -> None:
+        shutil.rmtree(self.folder)
+        shutil.copytree(self.kept, self.folder)
 
     def play(
         self, on: Watch | None = None, *, before: Callable[[], None] | None = None,
@@ -113,8 +142,7 @@ class Scene:
         succeeds.   pause_s: before each leg begins.
         """
         self.pause_s = pause_s
-        shutil.rmtree(self.folder)
-        shutil.copytree(self.kept, self.folder)
+        self._again_as_kept()
         self.rewindable.branch()
         try:
             return _in_a_copy(lambda: self._played(on, before, after, rest))
@@ -151,7 +179,9 @@ class Scene:
     def _run(self, suffix: str, mode: Any = "auto") -> DagRun:
         asked = Request(mode=mode)
         site, name = self.open_site(self.home), ROUND.format(1) + suffix
-        return DagRun(site, self.mappings, name, asked=asked, pause_s=self.pause_s)
+        run = DagRun(site, self.mappings, name, asked=asked, pause_s=self.pause_s)
+        run.place = 0 if suffix else self.place
+        return run
 
     def _watched(self, run: DagRun, on: Watch) -> tuple[bool, list[tuple[str, str]]]:
         """The first process of a run: until it dies, something fails, or all is done. Moves ``run`` to where it got."""
@@ -244,7 +274,7 @@ def _live(run: DagRun, on: Watch, writing: int) -> None:
     os._exit(0)
 
 
-def _in_a_copy(work: Callable[[], End]) -> End:
+def _in_a_copy(work: Callable[[], Found]) -> Found:
     """What ``work`` gives, done by a copy of this process. Raises RuntimeError with what it raised."""
     reading, writing = os.pipe()
     child = os.fork()
@@ -255,18 +285,18 @@ def _in_a_copy(work: Callable[[], End]) -> End:
     with os.fdopen(reading, "rb") as answer:
         found = answer.read()
     os.waitpid(child, 0)
-    said = pickle.loads(found) if found else "the process of the play died"  # noqa: S301
-    if isinstance(said, End):
-        return said
-    raise RuntimeError(said)
+    done, said = pickle.loads(found) if found else (False, "the process of the play died")  # noqa: S301
+    if not done:
+        raise RuntimeError(said)
+    return said
 
 
-def _answer(work: Callable[[], End], writing: int) -> None:
+def _answer(work: Callable[[], Any], writing: int) -> None:
     signal.alarm(LONGEST_S)
     try:
-        said: Any = work()
+        said = True, work()
     except BaseException:
-        said = traceback.format_exc()
+        said = False, traceback.format_exc()
     with os.fdopen(writing, "wb") as answer:
         pickle.dump(said, answer)
     os._exit(0)

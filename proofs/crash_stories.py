@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import duckdb
 import pytest
 
 from commerce_sync import binding
+from commerce_sync.systems.salesforce import stage
 from proofs import crash_bugs, rewind
 from proofs.cheap import Session
 
@@ -51,6 +52,7 @@ STORIES = {
     "salesforce_signals": "flows/test_killed_signals.py",
 }
 """Flow -> the file of its story, below tests/."""
+NOTHING: Mapping[str, Any] = {}
 
 
 def pytest_configure(config: Any) -> None:
@@ -96,13 +98,16 @@ def _played(
 def _cheaply(patch: pytest.MonkeyPatch) -> None:
     """Sessions of DuckDB as cursors of one instance with one thread, the types of a mapping's fields bound once.
 
-    Nothing the engine decides differs. Every process has an instance of its own: none survives a fork.
+    Nothing the engine decides differs. Every process has an instance of its own: none survives a fork. So has every
+    load to Salesforce, which makes tables that are not temporary.
     """
     connect, field_types = duckdb.connect, binding.field_types
     known: dict[str, Any] = {}
     instances: dict[int, Any] = {}
 
-    def session(*_: Any, **__: Any) -> Session:
+    def session(*_: Any, config: Mapping[str, Any] = NOTHING) -> Any:
+        if config.get("memory_limit") == stage.MEMORY_LIMIT:
+            return connect(config=config)
         if os.getpid() not in instances:
             instances[os.getpid()] = connect(config={"threads": 1, "preserve_insertion_order": False})
         return Session(instances[os.getpid()].cursor())
