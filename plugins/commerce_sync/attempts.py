@@ -21,6 +21,15 @@ def latest(ledger: Ledger, leg: str, run_id: str) -> str:
     return name
 
 
+def settled_after(ledger: Ledger, leg: str, name: str) -> str | None:
+    """The newest try of the same Airflow run when that is a later one than ``name`` and has settled."""
+    first, mark, number = name.rpartition("~")
+    run_id = first if mark and number.isdigit() else name
+    last = latest(ledger, leg, run_id)
+    found = ledger.find_run(leg, last)
+    return last if last != name and found is not None and found.settled else None
+
+
 def to_begin(ledger: Ledger, batches: Batches, leg: str, run_id: str) -> tuple[str, Run | None]:
     """The name of the try that starts now, and the try before if that may have sent something and never settled."""
     name = latest(ledger, leg, run_id)

@@ -127,6 +127,11 @@ def undone_run(site: Site, mapping: Mapping, of: str) -> LegRun:
     found = site.ledger.find_run(mapping.leg, of)
     if found is None:
         raise ConfigurationError(f"leg {mapping.leg} has no run {of!r}; the monitor's page Runs lists them")
+    if not found.settled and (name := attempts.settled_after(site.ledger, mapping.leg, of)):
+        raise ConfigurationError(
+            f"leg {mapping.leg}: run {of!r} never settled; it began again as {name!r}. Undo that one: it has what the "
+            "target held before both"
+        )
     if not found.settled or found.kind == "plan":
         raise ConfigurationError(
             f"leg {mapping.leg}: run {of!r} ({found.kind}, {found.status}) has not settled: what it sent is not known "

@@ -6,8 +6,9 @@ import os
 
 import pytest
 
-from commerce_sync import flow
+from commerce_sync import flow, undo
 from commerce_sync import walk as walks
+from commerce_sync.errors import ConfigurationError
 from commerce_sync.window import Request
 from flows.walking import HOUSEHOLDS, Org, Shop, Walk
 from undo.dying_undo import RUN_POINTS, UNDO_POINTS, dies, running, undoing
@@ -64,6 +65,9 @@ def test_the_images_of_a_killed_run_show_what_was_there_before_it(
     run = walks.leg(walk.site, mapping, "run-x", request=Request(mode="complete"), sources=flow.source_system,
                     targets=flow.target_system)  # fmt: skip
     assert shown(org)["C0001"][0] == "Grace Hopper (household)"
+    if run.run != "run-x":
+        with pytest.raises(ConfigurationError, match=f"began again as '{run.run}'. Undo that one"):
+            undo.undone_run(walk.site, mapping, "run-x")
     undone = back.undo(run)
     assert {key: row for key, row in shown(org).items() if key != "C0009"} == before
     assert (undone.delivered, undone.filtered) == (4, 0)
