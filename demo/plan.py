@@ -35,13 +35,15 @@ class Start:
     conf: Mapping[str, Any] = field(default_factory=dict)
 
 
+MADE = ("iconik_approved_media", "iconik_channels")
+"""These make media in the shop."""
 SHOWN = ("iconik_channels", "iconik_metadata", "iconik_campaign_switch")
 """After these the shop shows what it will show."""
 FIRST = (
     Start(CUSTOMERS, after=("iot_stock",)),
     Start("iconik_packages"),
     Start("iconik_governance", after=("iconik_packages",)),
-    Start("iconik_associations", after=("iconik_approved_media",)),
+    Start("iconik_associations", after=MADE),
     Start("iconik_usage", after=SHOWN, conf={"limit": PORTION}),
     Start("iot_insights"),
     Start(INBOX, after=("iot_insights",)),
@@ -61,7 +63,7 @@ LATER = (
     Start(CUSTOMERS),
     Start("iconik_governance"),
     Start("iconik_packages", after=("iconik_approved_media",)),
-    Start("iconik_associations", after=("iconik_approved_media",)),
+    Start("iconik_associations", after=MADE),
     Start("iconik_usage", after=SHOWN),
     Start(INBOX),
     Start("iot_insights", after=(INBOX,)),
