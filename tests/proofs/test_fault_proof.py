@@ -100,6 +100,19 @@ def test_a_row_that_is_still_missing_at_rest_is_wrong() -> None:
     assert wrong == ["at rest: leg: markers [], undisturbed [('a', 1, False)]"]
 
 
+@pytest.mark.parametrize(
+    ("why", "wrong"),
+    [
+        ("leg.commit: GuardError: leg leg: 1 rejected of 1 rows is more than max_rejected allows", []),
+        ("leg.load: ConfigurationError: no", ["it was stopped; documented: named"]),
+    ],
+)
+def test_a_guard_may_stop_a_leg_all_of_whose_rows_were_refused(why: str, wrong: list[str]) -> None:
+    case = Case(Fault("salesforce", "a row refused, once", {"action": "row_error"}, fault_rules.REFUSED), {})
+    end = ended(failed=[why], markers=[], later=ended())
+    assert fault_cells.judged(case, [ended(later=ended())], end) == ("stopped", wrong)
+
+
 def test_what_depends_on_the_clock_may_be_as_in_either_undisturbed_run() -> None:
     quick, slow = ended(markers=[("a", 1, False)]), ended(markers=[("a", 1, False), ("b", 2, False)])
     assert fault_cells.outcome_of([quick, slow], slow) == ("none", [])
