@@ -77,7 +77,8 @@ class Scene:
     ) -> None:  # fmt: skip
         self.mappings, self.folder, self.look, self.open_site = mappings, folder, look, open_site
         self.rewindable, self.is_write = rewindable, is_write
-        self.sides, self.pause_s, self.place = _sides(), 0.0, 0
+        self.sides, self.place = _sides(), 0
+        self.pause_s: float | None = 0
 
     def of(self, system: str) -> Any:
         """The view of one system."""
@@ -133,13 +134,14 @@ class Scene:
 
     def play(
         self, on: Watch | None = None, *, before: Callable[[], None] | None = None,
-        after: Callable[[], int] | None = None, rest: Callable[[End], list[str]] | None = None, pause_s: float = 0,
+        after: Callable[[], int] | None = None, rest: Callable[[End], list[str]] | None = None,
+        pause_s: float | None = 0,
     ) -> End:  # fmt: skip
         """One play from the kept moment. on: what watches, or disturbs, the steps of the first try.
 
         before: what is done to the far sides first.   after: what is done to them when the run is over, failed or not;
         gives ``hits``.   rest: gives the modes of the runs that follow. Without it the schedule goes on until a run
-        succeeds.   pause_s: before each leg begins.
+        succeeds.   pause_s: before each leg begins; None: all begin at the same moment.
         """
         self.pause_s = pause_s
         self._again_as_kept()

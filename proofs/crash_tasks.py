@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
@@ -42,15 +43,17 @@ def tasks_of(mappings: Sequence[Mapping]) -> list[Task]:
             "commit") if name != "aggregate" or item.aggregate is not None]  # fmt: skip
 
 
-def perform(task: Task, site: Site, run: str, asked: Request = ASKED_NOTHING) -> bool:
-    """One try of a task; gives whether the leg has nothing more to do in this run."""
+def perform(
+    task: Task, site: Site, run: str, asked: Request = ASKED_NOTHING, *, now: datetime | None = None
+) -> bool:  # fmt: skip
+    """One try of a task; gives whether the leg has nothing more to do in this run. now: when the leg begins."""
     if task.name == "extract":
-        return _extract(task, site, run, asked)
+        return _extract(task, site, run, asked, now)
     return bool(_WORK[task.name](task, site, run))
 
 
-def _extract(task: Task, site: Site, run: str, asked: Request) -> bool:
-    work = legs.begin(site, task.mapping, run, request=asked)
+def _extract(task: Task, site: Site, run: str, asked: Request, now: datetime | None) -> bool:
+    work = legs.begin(site, task.mapping, run, request=asked, now=now)
     aim_check.before_reading(work, flow.target_system)
     if found := legs.extract(work, flow.source_system)["idle"]:
         delivery.commit_nothing(work)
@@ -104,13 +107,15 @@ def _policy() -> flow.SyncRetryPolicy:
 class DagRun:
     """One run of a flow. ``place`` is the task that comes next; ``failed`` says why there will be no other.
 
-    pause_s: before each leg begins.
+    pause_s: before each leg begins; None: all of them begin at the same moment, by their own account.
     """
 
     def __init__(
-        self, site: Site, mappings: Sequence[Mapping], run: str, *, asked: Request = ASKED_NOTHING, pause_s: float = 0
+        self, site: Site, mappings: Sequence[Mapping], run: str, *, asked: Request = ASKED_NOTHING,
+        pause_s: float | None = 0,
     ) -> None:  # fmt: skip
-        self.site, self.run, self.tasks, self.asked, self.pause_s = site, run, tasks_of(mappings), asked, pause_s
+        self.site, self.run, self.tasks, self.asked, self.pause_s = site, run, tasks_of(mappings), asked, pause_s or 0
+        self.now = datetime.now(UTC) if pause_s is None else None
         self.place, self.failed, self.said = 0, "", list[str]()
         self.tries: Counter[str] = Counter()
 
@@ -125,7 +130,7 @@ class DagRun:
         if task.name == "extract":
             time.sleep(self.pause_s)
         try:
-            idle = perform(task, self.site, self.run, self.asked)
+            idle = perform(task, self.site, self.run, self.asked, now=self.now)
         except Exception as error:
             self.broke(f"{type(error).__name__}: {error}", retry=self._again(task, error))
             return

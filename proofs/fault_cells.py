@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from proofs.crash_cells import Cell, differences, least, spread, undisturbed
+from proofs.crash_cells import Cell, by_key, differences, either, spread, undisturbed
 from proofs.crash_scene import End, Scene, seconds
 from proofs.crash_steps import Watch, plain
 from proofs.fault_rules import Case, cases
@@ -98,8 +98,8 @@ def judged(case: Case, calms: Sequence[End], end: End) -> tuple[str, list[str]]:
         return outcome, [*wrong, "no run followed"]
     if end.later.failed:
         wrong.append(f"the fault is gone, and a run still failed: {end.later.failed[-1]}")
-    rest = [differences(calm.later, end.later) for calm in calms if calm.later is not None]
-    wrong += [f"at rest: {said}" for said in least(rest) if ": counts " not in said]
+    rest = differences([calm.later for calm in calms if calm.later is not None], end.later)
+    wrong += [f"at rest: {said}" for said in rest if ": counts " not in said]
     return outcome, wrong
 
 
@@ -130,21 +130,9 @@ def outcome_of(calms: Sequence[End], end: End) -> tuple[str, list[str]]:
     return ("retried" if end.said else "none"), wrong
 
 
-def either(look: Any, looks: Sequence[Any]) -> bool:
-    """Whether each part of what is seen is as in one of ``looks``: each record has a clock of its own."""
-    if look in looks:
-        return True
-    if isinstance(look, dict) and all(isinstance(one, dict) and one.keys() == look.keys() for one in looks):
-        return all(either(part, [one[name] for one in looks]) for name, part in look.items())
-    if isinstance(look, list | tuple) and all(isinstance(one, type(look)) and len(one) == len(look) for one in looks):
-        return all(either(part, [one[at] for one in looks]) for at, part in enumerate(look))
-    return False
-
-
 def _otherwise(calm: dict[str, Any], known: dict[str, Any]) -> set[str]:
     """Keys whose marker is another one, or only in one of both."""
-    was = {key: rest for key, *rest in calm["markers"]}
-    now = {key: rest for key, *rest in known["markers"]}
+    was, now = by_key(calm["markers"]), by_key(known["markers"])
     return {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)}
 
 

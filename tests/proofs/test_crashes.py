@@ -84,13 +84,15 @@ def ended(**values: Any) -> End:
     ],
 )
 def test_what_is_lost_doubled_or_left_at_work_makes_a_cell_red(otherwise: dict[str, Any], said: str) -> None:
-    assert crash_cells.differences(ended(), ended()) == []
-    assert crash_cells.differences(ended(), ended(**otherwise))[0].startswith(said)
+    assert crash_cells.differences([ended()], ended()) == []
+    assert crash_cells.differences([ended()], ended(**otherwise))[0].startswith(said)
 
 
 def test_a_marker_that_did_not_move_makes_a_cell_red() -> None:
     behind = {"leg": ended().ledger["leg"] | {"markers": []}}
-    assert crash_cells.differences(ended(), ended(ledger=behind)) == ["leg: markers [], undisturbed [('a', 1, False)]"]
+    assert crash_cells.differences([ended()], ended(ledger=behind)) == [
+        "leg: markers [], undisturbed [('a', 1, False)]"
+    ]
 
 
 def test_figures_count_cells_by_flow_and_by_how_they_ended() -> None:

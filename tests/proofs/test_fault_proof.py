@@ -122,10 +122,10 @@ def test_what_depends_on_the_clock_may_be_as_in_either_undisturbed_run() -> None
 
 def test_each_record_has_a_clock_of_its_own() -> None:
     quick, slow = ({"a": 1, "b": 1}, ["x"]), ({"a": 2, "b": 2}, ["x"])
-    assert fault_cells.either(({"a": 1, "b": 2}, ["x"]), [quick, slow])
-    assert not fault_cells.either(({"a": 1, "b": 3}, ["x"]), [quick, slow])
-    assert not fault_cells.either(({"a": 1}, ["x"]), [quick, slow])
-    assert not fault_cells.either(({"a": 1, "b": 2}, []), [quick, slow])
+    assert crash_cells.either(({"a": 1, "b": 2}, ["x"]), [quick, slow])
+    assert not crash_cells.either(({"a": 1, "b": 3}, ["x"]), [quick, slow])
+    assert not crash_cells.either(({"a": 1}, ["x"]), [quick, slow])
+    assert not crash_cells.either(({"a": 1, "b": 2}, []), [quick, slow])
 
 
 def test_high_water_that_goes_with_the_clock_is_not_compared() -> None:
