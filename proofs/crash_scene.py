@@ -15,7 +15,7 @@ import shutil
 import signal
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,6 +79,7 @@ class Scene:
         self.rewindable, self.is_write = rewindable, is_write
         self.sides, self.place = _sides(), 0
         self.pause_s: float | None = 0
+        self.played = mappings
 
     def of(self, system: str) -> Any:
         """The view of one system."""
@@ -135,15 +136,15 @@ class Scene:
     def play(
         self, on: Watch | None = None, *, before: Callable[[], None] | None = None,
         after: Callable[[], int] | None = None, rest: Callable[[End], list[str]] | None = None,
-        pause_s: float | None = 0,
+        pause_s: float | None = 0, mappings: Sequence[Mapping] | None = None,
     ) -> End:  # fmt: skip
         """One play from the kept moment. on: what watches, or disturbs, the steps of the first try.
 
         before: what is done to the far sides first.   after: what is done to them when the run is over, failed or not;
         gives ``hits``.   rest: gives the modes of the runs that follow. Without it the schedule goes on until a run
-        succeeds.   pause_s: before each leg begins; None: all begin at the same moment.
+        succeeds.   pause_s: before each leg begins; None: all begin at the same moment.   mappings: other legs.
         """
-        self.pause_s = pause_s
+        self.pause_s, self.played = pause_s, list(mappings or self.mappings)
         self._again_as_kept()
         self.rewindable.branch()
         try:
@@ -181,7 +182,7 @@ class Scene:
     def _run(self, suffix: str, mode: Any = "auto") -> DagRun:
         asked = Request(mode=mode)
         site, name = self.open_site(self.home), ROUND.format(1) + suffix
-        run = DagRun(site, self.mappings, name, asked=asked, pause_s=self.pause_s)
+        run = DagRun(site, self.played, name, asked=asked, pause_s=self.pause_s)
         run.place = 0 if suffix else self.place
         return run
 

@@ -11,8 +11,10 @@ What can come of a fault, in the words of the table:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from commerce_sync.mapping import Mapping, Source
 
 Spec = dict[str, Any]
 PASSES = frozenset({"none", "retried"})
@@ -28,6 +30,7 @@ class Fault:
     """One kind of rule. spec: its JSON.   may: what may come of it.   once: at each route of the flow.
 
     midway: posted in the middle of the run, for what acts at once.   objects: for each target object of the flow.
+    legs: how the flow's legs have to be to meet it (see ``shaped``).   touches: it modifies a record of the source.
     """
 
     system: str
@@ -38,6 +41,33 @@ class Fault:
     midway: bool = False
     objects: bool = False
     methods: Sequence[str] = ()
+    legs: str = ""
+    touches: bool = False
+
+
+def shaped(mappings: Sequence[Mapping], legs: str) -> list[Mapping]:
+    """The legs as a fault needs them.
+
+    ``paging``: the shop is read by its own links, row by row.   ``bulk``: Salesforce is sent jobs, whatever the number.
+    """
+    return [SHAPES[legs](item) for item in mappings]
+
+
+def _paging(mapping: Mapping) -> Mapping:
+    return replace(mapping, sources=tuple(_row_by_row(item) for item in mapping.sources))
+
+
+def _row_by_row(source: Source) -> Source:
+    if source.system != "sap_commerce":
+        return source
+    return replace(source, options={**source.options, "page_rows": 1, "paging": "next"})
+
+
+def _bulk(mapping: Mapping) -> Mapping:
+    return replace(mapping, target=replace(mapping.target, bulk_from=1))
+
+
+SHAPES: dict[str, Callable[[Mapping], Mapping]] = {"": lambda mapping: mapping, "paging": _paging, "bulk": _bulk}
 
 
 def _everywhere(name: str, may: frozenset[str], **spec: Any) -> list[Fault]:
@@ -72,13 +102,15 @@ OWN = [
           methods=("POST", "PUT", "PATCH", "DELETE")),
     Fault("sap_commerce", "a page chain ends early", {"action": "truncate", "path": ".", "after_rows": 1},
           ANY_BUT_LATE | {"late"}),
-    Fault("sap_commerce", "rows move between pages", {"action": "page_shift", "path": "."}, ANY_BUT_LATE | {"late"}),
+    Fault("sap_commerce", "rows move between pages", {"action": "page_shift", "path": "."}, ANY_BUT_LATE | {"late"},
+          legs="paging", touches=True),
     Fault("salesforce", "a row refused, once", {"action": "row_error", "times": 1}, REFUSED, objects=True),
     Fault("salesforce", "rows refused, and no end", {"action": "row_error", **ALWAYS}, LASTS, objects=True),
     Fault("salesforce", "a row locked, once", {"action": "lock", "times": 1}, PASSES | REFUSED, objects=True),
     Fault("salesforce", "rows locked, and no end", {"action": "lock", **ALWAYS}, LASTS, objects=True),
-    Fault("salesforce", "a bulk job fails", {"action": "job_failed", "after_rows": 0}, ANY_BUT_LATE),
-    Fault("salesforce", "a bulk job fails half-way", {"action": "job_failed", "after_rows": 1}, ANY_BUT_LATE),
+    Fault("salesforce", "a bulk job fails", {"action": "job_failed", "after_rows": 0}, ANY_BUT_LATE, legs="bulk"),
+    Fault("salesforce", "a bulk job fails half-way", {"action": "job_failed", "after_rows": 1}, ANY_BUT_LATE,
+          legs="bulk"),
     Fault("salesforce", "the day's calls are used up, once", {"action": "quota"}, ANY_BUT_LATE, once=True),
     Fault("iconik", "429 of a burst, once", {"action": "rate_limit", "retry_after": 0}, PASSES, once=True),
     Fault("iconik", "429, and no end", {"action": "rate_limit", "retry_after": 0, **ALWAYS}, LASTS, once=True),

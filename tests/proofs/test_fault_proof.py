@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from commerce_sync import mapping_file
 from proofs import crash_cells, crashes, fault_cells, fault_rules, faults
 from proofs.crash_cells import Cell
 from proofs.crash_scene import End
 from proofs.fault_rules import FAULTS, Case, Fault
+
+MAPPINGS = Path(__file__).parents[2] / "include" / "mappings"
 
 
 def played(folder: Path, flow: str, **wanted: Any) -> list[dict[str, Any]]:
@@ -171,3 +174,13 @@ def test_flows_of_another_day_are_taken_as_they_were_when_they_were_whole() -> N
     lines = [*told("iconik_usage", 2), *told("iot_stock", 1), *told("iot_warranty", 2, wrong=["late"])]
     assert faults.whole({"seed": 0, "lines": lines}, seed=0) == {"iconik_usage": lines[:3]}
     assert faults.whole({"seed": 1, "lines": lines}, seed=0) == faults.whole(None, seed=0) == {}
+
+
+def test_a_fault_of_bulk_jobs_or_pages_meets_legs_that_have_them() -> None:
+    flow = [mapping_file.load(MAPPINGS / "salesforce" / "order_exceptions_to_cases.yaml")]
+    (bulk,), (paging,) = fault_rules.shaped(flow, "bulk"), fault_rules.shaped(flow, "paging")
+    assert (bulk.target.bulk_from, bulk.sources) == (1, flow[0].sources)
+    ways = {item.options.get("paging") for item in paging.sources if item.system == "sap_commerce"}
+    assert ways == {"next"}
+    assert fault_rules.shaped(flow, "") == flow
+    assert {fault.legs for fault in FAULTS} == set(fault_rules.SHAPES)
