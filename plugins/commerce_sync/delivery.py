@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commerce_sync import agreement, applying, before_images, changes, editing, folding, high_water, recording
+from commerce_sync import agreement, applying, before_images, changes, doubt, editing, folding, high_water, recording
 from commerce_sync import leg as legs
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import BalanceError, GuardError
@@ -277,7 +277,7 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
         SELECT c._key AS key, c._marker AS fingerprint, coalesce(r.target_id, c._target_id) AS target_id,
                c._kind = 'DELETED' AS gone, {recording.extras(leg, con)}
         FROM (SELECT *, {folding.marker(leg)} AS _marker FROM sent) AS c
-        JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'"""
+        JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'{_adopted(leg)}"""
     delta = leg.site.ledger.stage_delta(leg.leg, con, delivered)
     recording.refuse_altered(leg, con, delta, delivered)
     recording.record(leg, con, delta)
@@ -298,6 +298,17 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
         said=said,
         status="red" if _too_many_refused(leg, con, counts) else "green",
         **counts,
+    )
+
+
+def _adopted(leg: LegRun) -> str:
+    """SQL to add to what was delivered: records of given up runs that this one left out; sent again if they return."""
+    found = doubt.to_adopt(leg)
+    left_out = "SELECT _key FROM verdicts WHERE verdict = 'filtered'"
+    return (
+        found
+        and f""" UNION ALL SELECT _key, 0::UBIGINT, target_id, false, 'NEW', true, 1, NULL, NULL
+        FROM ({found}) WHERE _key IN ({left_out})"""
     )
 
 

@@ -45,6 +45,21 @@ def trusted(leg: LegRun, markers: str) -> str:
         WHERE _key NOT IN (SELECT key FROM ({markers})) GROUP BY _key"""
 
 
+def to_adopt(leg: LegRun) -> str:
+    """SQL of what given up runs delivered and no marker knows: _key, target_id; empty when there is nothing.
+
+    A complete scan that meets such a record and leaves it out, as it no longer meets the mapping's condition, ends the
+    doubt without delivering it. Without a marker nobody would take it back when it goes.
+    """
+    if not leg.complete or leg.mapping.target.on_delete == "ignore":
+        return ""
+    arrived = _union([_arrived(item) for item in _given_up(leg) if item.results is not None])
+    if not arrived:
+        return ""
+    return f"""SELECT _key, max(target_id) AS target_id FROM ({arrived})
+        WHERE _key NOT IN (SELECT key FROM ({leg.site.ledger.markers_sql(leg.state)})) GROUP BY _key"""
+
+
 def _union(parts: list[str]) -> str:
     return " UNION ALL ".join(parts)
 

@@ -73,3 +73,13 @@ def test_what_a_later_run_could_not_deliver_is_in_doubt_still() -> None:
     ]
     edited = [["edit", "c", {"name": "Cy"}, 0], ["wait", 60], GIVEN_UP, *refused, ["delete", "c"]]
     assert told(*edited) == ""
+
+
+def test_a_record_that_is_left_out_after_it_was_sent_is_taken_back_when_it_goes() -> None:
+    hidden = [["edit", "c", {"name": "Cy"}, 0], ["wait", 60], GIVEN_UP, ["edit", "c", {"hidden": True}, 0]]
+    assert told(*hidden, ["run", {"mode": "complete"}], ["wait", 60], ["delete", "c"]) == ""
+
+
+def test_a_record_that_is_left_out_after_it_was_sent_is_sent_again_when_it_returns() -> None:
+    hidden = [["edit", "c", {"name": "Cy"}, 0], ["wait", 60], GIVEN_UP, ["edit", "c", {"hidden": True}, 0]]
+    assert told(*hidden, ["run", {"mode": "complete"}], ["wait", 60], ["edit", "c", {"hidden": False}, 0]) == ""
