@@ -304,12 +304,10 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
 def _adopted(leg: LegRun) -> str:
     """SQL to add to what was delivered: records of given up runs that this one left out; sent again if they return."""
     found = doubt.to_adopt(leg)
-    left_out = "SELECT _key FROM verdicts WHERE verdict = 'filtered'"
-    return (
-        found
-        and f""" UNION ALL SELECT _key, 0::UBIGINT, target_id, false, 'NEW', true, 1, NULL, NULL
-        FROM ({found}) WHERE _key IN ({left_out})"""
-    )
+    if not found:
+        return ""
+    return f""" UNION ALL SELECT _key, 0::UBIGINT, target_id, false, 'NEW', true, 1, NULL, NULL FROM ({found})
+        WHERE _key IN (SELECT _key FROM verdicts WHERE verdict = 'filtered')"""
 
 
 def _counts(leg: LegRun, con: duckdb.DuckDBPyConnection) -> dict[str, Any]:
