@@ -29,9 +29,9 @@ def _bug(name: str, *edits: Edit, tests: str = "") -> Bug:
 
 
 SETTLED_JOIN = """FROM (SELECT *, {folding.marker(leg)} AS _marker FROM sent) AS c
-        JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'\""""
+        JOIN results AS r ON r._key = c._key WHERE r.outcome = 'delivered'{_adopted(leg)}"""
 BY_POSITION = """FROM (SELECT *, {folding.marker(leg)} AS _marker, row_number() OVER () AS _n FROM sent) AS c
-        JOIN (SELECT *, row_number() OVER () AS _n FROM results) AS r ON r._n = c._n WHERE r.outcome = 'delivered'\""""
+        JOIN (SELECT *, row_number() OVER () AS _n FROM results) AS r ON r._n = c._n WHERE r.outcome = 'delivered'{_adopted(leg)}"""
 EARLY_MARK = """    if found.high_water and leg.run.until:
         from dataclasses import replace
 
@@ -81,8 +81,8 @@ DETECTED = (
 )  # fmt: skip
 DELIVERED = (
     _bug("results matched by position", ("delivery.py", SETTLED_JOIN, BY_POSITION)),
-    _bug("marker for rejected rows", ("delivery.py", "ON r._key = c._key WHERE r.outcome = 'delivered'\"", "ON r._key = c._key WHERE r.outcome <> 'unprocessed'\"")),
-    _bug("marker for unprocessed rows", ("delivery.py", "ON r._key = c._key WHERE r.outcome = 'delivered'\"", "ON r._key = c._key WHERE r.outcome <> 'rejected'\"")),
+    _bug("marker for rejected rows", ("delivery.py", "ON r._key = c._key WHERE r.outcome = 'delivered'{_adopted(leg)}", "ON r._key = c._key WHERE r.outcome <> 'unprocessed'{_adopted(leg)}")),
+    _bug("marker for unprocessed rows", ("delivery.py", "ON r._key = c._key WHERE r.outcome = 'delivered'{_adopted(leg)}", "ON r._key = c._key WHERE r.outcome <> 'rejected'{_adopted(leg)}")),
     _bug("rejected rows never offered again", ("delivery.py", "    unfinished = \"SELECT key FROM new_rejects UNION", "    unfinished = \"SELECT key FROM new_rejects WHERE false UNION")),
     _bug("rows that wait are forgotten", ("delivery.py", "UNION SELECT _key FROM verdicts WHERE verdict = 'waiting'\"\n    unfinished +=", "\"\n    unfinished +=")),
     _bug("an older refused value overwrites a newer one", ("leg.py", "        WHERE {key} NOT IN (SELECT {key} FROM ({read}) AS record)\"\"\"", "        \"\"\"")),

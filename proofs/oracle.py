@@ -308,7 +308,8 @@ class Oracle:
         """The ledger knows of the target what is true."""
         state = self.site.ledger.state(look.mapping.leg)
         markers = self._markers(state)
-        adopted = {key for key in self.unsettled & set(markers) if key in self.crm.records}
+        known_or_met = set(markers) if row.kind == "complete" else set(look.markers)
+        adopted = self.unsettled & set(markers) & known_or_met & set(self.crm.records)
         held = {key: self.crm.ids[key] for key in {*self.acknowledged, *adopted}}
         self._demand(markers == held, look, f"remembers {markers}, acknowledged are {held}")
         refused = {item.key for item in self._writes(look) if item.outcome != "delivered"}
