@@ -13,19 +13,22 @@ import os
 import pickle
 import shutil
 import signal
+import sqlite3
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
+import pyarrow.parquet as pq
 
 from commerce_sync.leg import Site
 from commerce_sync.mapping import Mapping
 from commerce_sync.window import Request
-from proofs.crash_steps import Watch, watch
+from proofs.crash_steps import Watch, plain, watch
 from proofs.crash_tasks import DagRun, tasks_of
 from proofs.rewind import Rewindable
 
@@ -34,6 +37,8 @@ ROUND = "round-{}"
 MOST_RUNS = 3
 """Scheduled runs that may follow one that failed."""
 LONGEST_S = 900
+ACCOUNTS = ("ledger_budget", "ledger_calls")
+"""Tables that tell of calls: tried again, a task makes more of them."""
 
 
 @dataclass
@@ -43,7 +48,8 @@ class End:
     jobs: remote jobs by state.   writes: calls that could change something.   runs: scheduled runs it took.
     failed: why runs failed.   said: tries that came to nothing.   met: the disturbed step was reached.
     calls: system, method and path of what was called.   later: how it stood after the runs that followed.
-    hits: how often a fault was met.
+    hits: how often a fault was met.   stores: rows of the ledger's tables and of the files that outlive a run.
+    whole: the run, or those that followed it, had nothing more to do.
     """
 
     look: Any
@@ -59,6 +65,8 @@ class End:
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     later: End | None = None
     hits: int = 0
+    stores: dict[str, int] = field(default_factory=dict)
+    whole: bool = True
 
 
 @dataclass(frozen=True)
@@ -136,31 +144,40 @@ class Scene:
     def play(
         self, on: Watch | None = None, *, before: Callable[[], None] | None = None,
         after: Callable[[], int] | None = None, rest: Callable[[End], list[str]] | None = None,
-        pause_s: float | None = 0, mappings: Sequence[Mapping] | None = None,
+        pause_s: float | None = 0, mappings: Sequence[Mapping] | None = None, leg: str = "",
+        enough: Callable[[End], bool] | None = None,
     ) -> End:  # fmt: skip
         """One play from the kept moment. on: what watches, or disturbs, the steps of the first try.
 
         before: what is done to the far sides first.   after: what is done to them when the run is over, failed or not;
         gives ``hits``.   rest: gives the modes of the runs that follow. Without it the schedule goes on until a run
         succeeds.   pause_s: before each leg begins; None: all begin at the same moment.   mappings: other legs.
+        leg: the one after which the play ends; with ``enough`` only if that says so of how it stands there.
         """
         self.pause_s, self.played = pause_s, list(mappings or self.mappings)
         self._again_as_kept()
         self.rewindable.branch()
         try:
-            return _in_a_copy(lambda: self._played(on, before, after, rest))
+            return _in_a_copy(lambda: self._played(on, before, after, rest, leg, enough))
         finally:
             self.rewindable.back()
 
     def _played(
         self, on: Watch | None, before: Callable[[], None] | None, after: Callable[[], int] | None,
-        rest: Callable[[End], list[str]] | None,
+        rest: Callable[[End], list[str]] | None, leg: str, enough: Callable[[End], bool] | None,
     ) -> End:  # fmt: skip
         if before is not None:
             before()
         first = self._run("")
+        first.stop_after(leg)
         met, steps = (False, []) if on is None else self._watched(first, on)
         _to_its_end(first)
+        if leg and not first.failed:
+            here = self._end([first], met=met, steps=steps)
+            if enough is None or enough(here):
+                return replace(here, whole=False)
+            first.stop_after("")
+            _to_its_end(first)
         hits = after() if after is not None else 0
         if rest is not None:
             return self._rested(self._end([first], met=met, steps=steps, hits=hits), rest)
@@ -217,8 +234,20 @@ class Scene:
             look=self._looked(), census=held["census"], jobs=held["jobs"], ledger=self._ledger(runs),
             writes=sum(count for route, count in routes if self.is_write(route)), runs=len(runs),
             failed=[run.failed for run in runs if run.failed], said=[why for run in runs for why in run.said],
-            met=met, steps=steps, calls=list(dict.fromkeys(calls)), hits=hits,
+            met=met, steps=steps, calls=list(dict.fromkeys(calls)), hits=hits, stores=self._stores(),
         )  # fmt: skip
+
+    def _stores(self) -> dict[str, int]:
+        """What the ledger keeps besides the accounts of calls, and what files keep besides those of one run."""
+        with closing(sqlite3.connect(self.home / "ledger.db")) as db:
+            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
+            found = {name: db.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+                     for name in tables if not name.startswith(ACCOUNTS)}  # fmt: skip
+        for folder in ("stores", "history"):
+            for file in (self.home / "batches" / folder).rglob("*.parquet"):
+                name = plain(str(file.relative_to(self.home)))
+                found[name] = found.get(name, 0) + pq.read_metadata(file).num_rows
+        return found
 
     def _looked(self) -> Any:
         try:

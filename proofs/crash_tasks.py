@@ -118,10 +118,16 @@ class DagRun:
         self.now = datetime.now(UTC) if pause_s is None else None
         self.place, self.failed, self.said = 0, "", list[str]()
         self.tries: Counter[str] = Counter()
+        self.last = len(self.tasks)
 
     @property
     def over(self) -> bool:
-        return bool(self.failed) or self.place >= len(self.tasks)
+        return bool(self.failed) or self.place >= self.last
+
+    def stop_after(self, leg: str) -> None:
+        """The run is over when this leg is; with none, when all are."""
+        self.last = max((at + 1 for at, task in enumerate(self.tasks) if task.mapping.leg == leg), default=0)
+        self.last = self.last or len(self.tasks)
 
     def step(self, before: Callable[[Task], None] = lambda _task: None) -> None:
         """One try of the next task; what it raises is judged by the policy of the flow."""

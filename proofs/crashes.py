@@ -112,7 +112,7 @@ def _flow(wanted: Wanted, flow: str) -> str:
         command = [sys.executable, "-m", "pytest", "-p", "proofs.crash_stories", "-p", "no:cacheprovider", "-o",
                    "addopts=", "-x", "-q", "-rs", "--tb=short", "--show-capture=no", f"--basetemp={folder}/home",
                    str(ROOT / "tests" / STORIES[flow])]  # fmt: skip
-        settings = {**os.environ, STORY: str(story), "PYTHONPATH": str(ROOT)}
+        settings = {**os.environ, STORY: str(story), "PYTHONPATH": str(ROOT), "TMPDIR": folder}
         ended = subprocess.run(command, cwd=ROOT, env=settings, text=True, capture_output=True, check=False,
                                timeout=FLOW_TIMEOUT_S)  # fmt: skip
     if ended.returncode == 0 and "played" in ended.stdout:
@@ -128,8 +128,8 @@ def read(file: Path) -> list[Line]:
     return [json.loads(text) for text in whole]
 
 
-HEAD = ("flow", "http", "file", "ledger", "cells", "tried", "green", "red", "not met", "next run", "repeated writes",
-        "s CPU")  # fmt: skip
+HEAD = ("flow", "http", "file", "ledger", "cells", "tried", "green", "red", "not met", "to the run's end", "next run",
+        "repeated writes", "s CPU")  # fmt: skip
 
 
 def figures_of(lines: Iterable[Line], *, kept: Mapping[str, Line] | None = None) -> dict[str, Any]:
@@ -161,6 +161,7 @@ def _of_flow(flow: str, lines: list[Line]) -> Line:
         "flow": flow, **{kind: about["steps"].get(kind, 0) for kind in ("http", "file", "ledger")},
         "cells": about["cells"], "tried": len(cells), "green": sum(not line["wrong"] for line in met),
         "red": sum(bool(line["wrong"]) for line in met), "not met": len(cells) - len(met),
+        "to the run's end": sum(line.get("to") == "run" for line in met),
         "next run": sum(line.get("runs", 1) > 1 for line in met),
         "repeated writes": sum(line.get("repeated", 0) for line in met),
         "s CPU": round(sum(line.get("cpu_s", 0) for line in lines)),
