@@ -11,7 +11,7 @@ from proofs import crash_cells, crash_steps, crashes
 from proofs.crash_cells import Cell, cells_of, spread
 from proofs.crash_scene import End
 from proofs.crash_stories import STORIES
-from proofs.crash_tasks import tasks_of
+from proofs.crash_tasks import DagRun, tasks_of
 
 ROOT = Path(__file__).parents[2]
 CREATED = "POST /API/assets/v*/collections/ #1: kill after"
@@ -93,6 +93,28 @@ def test_a_marker_that_did_not_move_makes_a_cell_red() -> None:
     assert crash_cells.differences([ended()], ended(ledger=behind)) == [
         "leg: markers [], undisturbed [('a', 1, False)]"
     ]
+
+
+def test_a_play_ends_with_the_leg_only_where_nothing_differs_and_one_in_ten_goes_on_in_any_case() -> None:
+    there = [ended(stores={"ledger_hold": 0})]
+    assert crash_cells.stands_as(there, ended(stores={"ledger_hold": 0}))
+    assert not crash_cells.stands_as(there, ended(stores={"ledger_hold": 1}))
+    assert not crash_cells.stands_as(there, ended(stores={"ledger_hold": 0}, census={"docs": 2}))
+    assert not crash_cells.stands_as([], ended())
+    cells = cells_of([("http", f"people_to_crm.load | POST /composite #{number}") for number in range(500)])
+    assert {cell.leg for cell in cells} == {"people_to_crm"}
+    assert 150 < sum(cell.is_long for cell in cells) < 250
+
+
+def test_a_run_that_stops_after_a_leg_has_the_tasks_of_the_ones_before_it_as_well() -> None:
+    from flows.walking import legs_of
+
+    legs = legs_of("iot_stock")
+    run = DagRun(None, legs, "round-1")  # type: ignore[arg-type]
+    run.stop_after(legs[1].leg)
+    assert {task.mapping.leg for task in run.tasks[: run.last]} == {legs[0].leg, legs[1].leg}
+    run.stop_after("")
+    assert run.last == len(run.tasks)
 
 
 def test_figures_count_cells_by_flow_and_by_how_they_ended() -> None:
