@@ -24,7 +24,7 @@ BUSY = ("salesforce Open", "salesforce UploadComplete", "salesforce InProgress")
 ENDED = ("FINISHED", "FINISHED_WITH_WARNING", "SKIPPED", "FAILED", "ABORTED", "DISCARDED")
 ANOTHER_SECOND_S = 1.2
 BY_KEY = ("markers", "rejects")
-LONG = 10
+LONG = 20
 """One of so many cells is played to the end of the run whatever is seen before; its name decides which."""
 TRACES = ("jobs", "tokens", "facts", "audit", "deliveries", "InboundRequest")
 """Kinds of rows at the far sides that tell of calls, and are no records anybody's change made."""

@@ -87,7 +87,7 @@ class Scene:
         self.rewindable, self.is_write = rewindable, is_write
         self.sides, self.place = _sides(), 0
         self.pause_s: float | None = 0
-        self.played = mappings
+        self.played, self.tells_calls = mappings, False
 
     def of(self, system: str) -> Any:
         """The view of one system."""
@@ -145,7 +145,7 @@ class Scene:
         self, on: Watch | None = None, *, before: Callable[[], None] | None = None,
         after: Callable[[], int] | None = None, rest: Callable[[End], list[str]] | None = None,
         pause_s: float | None = 0, mappings: Sequence[Mapping] | None = None, leg: str = "",
-        enough: Callable[[End], bool] | None = None,
+        enough: Callable[[End], bool] | None = None, calls: bool = False,
     ) -> End:  # fmt: skip
         """One play from the kept moment. on: what watches, or disturbs, the steps of the first try.
 
@@ -153,8 +153,9 @@ class Scene:
         gives ``hits``.   rest: gives the modes of the runs that follow. Without it the schedule goes on until a run
         succeeds.   pause_s: before each leg begins; None: all begin at the same moment.   mappings: other legs.
         leg: the one after which the play ends; with ``enough`` only if that says so of how it stands there.
+        calls: whether the end tells what was called.
         """
-        self.pause_s, self.played = pause_s, list(mappings or self.mappings)
+        self.pause_s, self.played, self.tells_calls = pause_s, list(mappings or self.mappings), calls
         self._again_as_kept()
         self.rewindable.branch()
         try:
@@ -227,7 +228,8 @@ class Scene:
 
     def _end(self, runs: list[DagRun], *, met: bool, steps: list[tuple[str, str]], hits: int = 0) -> End:
         calls = [(side.system, item["method"], item["path"].partition("?")[0])
-                 for side in self.sides.values() for item in side.calls(log=True)["log"]]  # fmt: skip
+                 for side in self.sides.values() if self.tells_calls
+                 for item in side.calls(log=True)["log"]]  # fmt: skip
         routes = [item for side in self.sides.values() for item in side.calls()["by_route"].items()]
         held = self.rewindable.holdings()
         return End(

@@ -22,7 +22,7 @@ GREEN = "green"
 def play(scene: Scene, asked: dict[str, Any]) -> None:
     """All cases that are asked for and not done yet; each result is a line of ``asked["out"]``."""
     out, calls = Path(asked["out"]), list[tuple[str, str, str]]()
-    calms = undisturbed(scene, rest=lambda _end: CALM)
+    calms = undisturbed(scene, rest=lambda _end: CALM, calls=True)
     found = _cases(scene, calms[0], calls)
     by_name = {case.name: case for case in found}
     cells = [Cell(case.fault.name, case.name, case.fault.system) for case in found]
