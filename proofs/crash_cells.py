@@ -1,8 +1,9 @@
 """The cells of one flow: every step of its run, disturbed in every way it can be, compared with the undisturbed run.
 
-A play ends with the leg that was disturbed if nothing that can be seen there differs: the far sides, the ledger, what
-files keep. The legs after it would then do what they do undisturbed. Where something does, and in one of ``LONG``
-cells in any case, it goes on to the end of the run and is compared there.
+A play ends with the task that was disturbed if that sends nothing and nothing that can be seen there differs: the far
+sides, the ledger, what files keep, the rows it leaves to the next task. Else it ends with the leg if nothing differs
+there. What comes after it would then do what it does undisturbed. Where something does differ, and in one of ``LONG``
+cells in any case, the play goes on to the end of the run and is compared there.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from proofs.crash_scene import End, Scene, Unseen, seconds
+from proofs.crash_scene import End, Scene, Stop, Unseen, seconds
 from proofs.crash_steps import HOWS, Watch
 
 BUSY = ("salesforce Open", "salesforce UploadComplete", "salesforce InProgress")
 ENDED = ("FINISHED", "FINISHED_WITH_WARNING", "SKIPPED", "FAILED", "ABORTED", "DISCARDED")
 ANOTHER_SECOND_S = 1.2
+SEND_NOTHING = ("extract", "aggregate", "map_changes", "check")
+"""Tasks whose whole work is what they leave to the next one."""
 BY_KEY = ("markers", "rejects")
 LONG = 20
 """One of so many cells is played to the end of the run whatever is seen before; its name decides which."""
-TRACES = ("jobs", "tokens", "facts", "audit", "deliveries", "InboundRequest")
+TRACES = ("jobs", "tokens", "facts", "audit", "deliveries", "InboundRequest", "InboundRequestError")
 """Kinds of rows at the far sides that tell of calls, and are no records anybody's change made."""
 
 
@@ -48,6 +52,17 @@ class Cell:
         return self.step.partition(".")[0]
 
     @property
+    def task(self) -> str:
+        """The task whose step it is, by leg and name."""
+        return self.step.partition(" | ")[0]
+
+    @property
+    def places(self) -> list[str]:
+        """Where its play may end before the run does."""
+        own = [self.task] if self.task.partition(".")[2] in SEND_NOTHING else []
+        return [] if self.is_long else [*own, self.leg]
+
+    @property
     def is_long(self) -> bool:
         """Whether it is played to the end of the run in any case."""
         return zlib.crc32(self.name.encode()) % LONG == 0
@@ -67,9 +82,10 @@ def play(scene: Scene, asked: dict[str, Any]) -> None:
                 "chosen": len(chosen), "undisturbed_writes": calm.writes, "cpu_s": seconds() - began})  # fmt: skip
     there = dict[str, list[End]]()
     for cell in _as_they_come(scene, [cell for cell in chosen if cell.name not in asked["done"]]):
-        if cell.leg not in there:
-            there[cell.leg] = _undisturbed_leg(scene, cell.leg)
-        _tell(out, _one(scene, calms, there[cell.leg], cell) | {"flow": asked["flow"]})
+        for place in cell.places:
+            if place not in there:
+                there[place] = _undisturbed_there(scene, place)
+        _tell(out, _one(scene, calms, there, cell) | {"flow": asked["flow"]})
 
 
 def _as_they_come(scene: Scene, cells: list[Cell]) -> Iterator[Cell]:
@@ -103,10 +119,10 @@ def undisturbed(scene: Scene, **how: Any) -> list[End]:
     return ends
 
 
-def _undisturbed_leg(scene: Scene, leg: str) -> list[End]:
-    """How undisturbed runs stand when the leg is done; none where the story cannot look so early."""
+def _undisturbed_there(scene: Scene, place: str) -> list[End]:
+    """How undisturbed runs stand after a leg or a task; none where the story cannot look so early at what a leg did."""
     try:
-        return undisturbed(scene, leg=leg)
+        return undisturbed(scene, stops=[Stop(place)])
     except CannotLookError:
         return []
 
@@ -118,7 +134,7 @@ class CannotLookError(RuntimeError):
 def must_be_seen(calm: End) -> None:
     """Raises CannotLookError when the story cannot look at what an undisturbed run leaves."""
     for end in (calm, calm.later):
-        if end is not None and isinstance(end.look, Unseen):
+        if end is not None and place_of(end) != "task" and isinstance(end.look, Unseen):
             raise CannotLookError(f"the story cannot look at the far sides: {end.look.why}")
 
 
@@ -155,22 +171,19 @@ def spread(cells: list[Cell], sample: int | None, *, seed: str) -> list[Cell]:
     return chosen
 
 
-def _one(scene: Scene, calms: Sequence[End], there: Sequence[End], cell: Cell) -> dict[str, Any]:
-    """One cell. calms: ends of undisturbed runs.   there: how they stand when the leg of the cell is done."""
+def _one(scene: Scene, calms: Sequence[End], there: dict[str, list[End]], cell: Cell) -> dict[str, Any]:
+    """One cell. calms: ends of undisturbed runs.   there: how they stand at the places where its play may end."""
     began, cpu = time.monotonic(), seconds()
     line: dict[str, Any] = {"cell": cell.name, "kind": cell.kind, "how": cell.how}
-
-    def is_enough(here: End) -> bool:
-        return not cell.is_long and stands_as(there, here)
-
+    stops = [Stop(place, partial(stands_as, there[place])) for place in cell.places]
     try:
-        end = scene.play(Watch(at=cell.step, how=cell.how), leg=cell.leg, enough=is_enough)
+        end = scene.play(Watch(at=cell.step, how=cell.how), stops=stops)
     except RuntimeError as error:
         return line | {"met": True, "wrong": [f"the play itself failed: {error}"]}
-    measure = calms if end.whole else there
+    measure = there.get(end.after, calms)
     return line | {
-        "met": end.met, "wrong": differences(measure, end),
-        "repeated": max(end.writes - measure[0].writes, 0), "to": "run" if end.whole else "leg",
+        "met": end.met, "wrong": differences(measure, end), "to": place_of(end),
+        "repeated": max(end.writes - measure[0].writes, 0),
         "runs": end.runs, "said": end.said, "s": round(time.monotonic() - began, 2),
         "cpu_s": round(seconds() - cpu, 2),
     }  # fmt: skip
@@ -195,9 +208,16 @@ def differences(calms: Sequence[End], end: End) -> list[str]:
     return said
 
 
+def place_of(end: End) -> str:
+    """Where a play ended: with a task, with a leg, or with the run."""
+    return "task" if "." in end.after else "leg" if end.after else "run"
+
+
 def stands_as(there: Sequence[End], here: End) -> bool:
-    """Whether nothing that can be seen differs, nor what is kept and was not looked at row by row."""
-    return bool(there) and not differences(there, here) and here.stores in [one.stores for one in there]
+    """Whether nothing that can be seen differs, nor what is kept; and a task that sends nothing has sent nothing."""
+    kept = [one.stores for one in there]
+    silent = place_of(here) != "task" or here.writes in [one.writes for one in there]
+    return bool(there) and silent and here.stores in kept and not differences(there, here)
 
 
 def either(look: Any, looks: Sequence[Any]) -> bool:

@@ -11,6 +11,7 @@ import gc
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import sqlite3
@@ -18,7 +19,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +38,8 @@ ROUND = "round-{}"
 MOST_RUNS = 3
 """Scheduled runs that may follow one that failed."""
 LONGEST_S = 900
+DRAWN = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.+]+|[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{8,}|\d{8}T\d{6}")
+"""Moments and ids in facts and in names of files: others in every play."""
 ACCOUNTS = ("ledger_budget", "ledger_calls")
 """Tables that tell of calls: tried again, a task makes more of them."""
 
@@ -48,8 +51,8 @@ class End:
     jobs: remote jobs by state.   writes: calls that could change something.   runs: scheduled runs it took.
     failed: why runs failed.   said: tries that came to nothing.   met: the disturbed step was reached.
     calls: system, method and path of what was called.   later: how it stood after the runs that followed.
-    hits: how often a fault was met.   stores: rows of the ledger's tables and of the files that outlive a run.
-    whole: the run, or those that followed it, had nothing more to do.
+    hits: how often a fault was met.   stores: rows of the ledger's tables, and what stands in files.   after: the leg
+    or the task the play ended with; none when the run, or those that followed it, had nothing more to do.
     """
 
     look: Any
@@ -65,8 +68,8 @@ class End:
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     later: End | None = None
     hits: int = 0
-    stores: dict[str, int] = field(default_factory=dict)
-    whole: bool = True
+    stores: dict[str, Any] = field(default_factory=dict)
+    after: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,14 @@ class Unseen:
     """The story could not look: a record it expects is not there (yet)."""
 
     why: str
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A leg or a task after which a play may end: if ``enough`` says so of how it stands there."""
+
+    after: str
+    enough: Callable[[End], bool] = lambda _end: True
 
 
 class Scene:
@@ -144,41 +155,41 @@ class Scene:
     def play(
         self, on: Watch | None = None, *, before: Callable[[], None] | None = None,
         after: Callable[[], int] | None = None, rest: Callable[[End], list[str]] | None = None,
-        pause_s: float | None = 0, mappings: Sequence[Mapping] | None = None, leg: str = "",
-        enough: Callable[[End], bool] | None = None, calls: bool = False,
+        pause_s: float | None = 0, mappings: Sequence[Mapping] | None = None, stops: Sequence[Stop] = (),
+        calls: bool = False,
     ) -> End:  # fmt: skip
         """One play from the kept moment. on: what watches, or disturbs, the steps of the first try.
 
         before: what is done to the far sides first.   after: what is done to them when the run is over, failed or not;
         gives ``hits``.   rest: gives the modes of the runs that follow. Without it the schedule goes on until a run
         succeeds.   pause_s: before each leg begins; None: all begin at the same moment.   mappings: other legs.
-        leg: the one after which the play ends; with ``enough`` only if that says so of how it stands there.
-        calls: whether the end tells what was called.
+        stops: where the play may end, in the order of the run.   calls: whether its end tells what was called.
         """
         self.pause_s, self.played, self.tells_calls = pause_s, list(mappings or self.mappings), calls
         self._again_as_kept()
         self.rewindable.branch()
         try:
-            return _in_a_copy(lambda: self._played(on, before, after, rest, leg, enough))
+            return _in_a_copy(lambda: self._played(on, before, after, rest, stops))
         finally:
             self.rewindable.back()
 
     def _played(
         self, on: Watch | None, before: Callable[[], None] | None, after: Callable[[], int] | None,
-        rest: Callable[[End], list[str]] | None, leg: str, enough: Callable[[End], bool] | None,
+        rest: Callable[[End], list[str]] | None, stops: Sequence[Stop],
     ) -> End:  # fmt: skip
         if before is not None:
             before()
         first = self._run("")
-        first.stop_after(leg)
+        first.stop_after(stops[0].after if stops else "")
         met, steps = (False, []) if on is None else self._watched(first, on)
-        _to_its_end(first)
-        if leg and not first.failed:
-            here = self._end([first], met=met, steps=steps)
-            if enough is None or enough(here):
-                return replace(here, whole=False)
-            first.stop_after("")
+        for stop in stops:
+            first.stop_after(stop.after)
             _to_its_end(first)
+            here = self._end([first], met=met, steps=steps, after=stop.after)
+            if not first.failed and stop.enough(here):
+                return here
+        first.stop_after("")
+        _to_its_end(first)
         hits = after() if after is not None else 0
         if rest is not None:
             return self._rested(self._end([first], met=met, steps=steps, hits=hits), rest)
@@ -226,7 +237,9 @@ class Scene:
             run.broke("killed", retry=True)
         return met, [tuple(step) for step in steps]
 
-    def _end(self, runs: list[DagRun], *, met: bool, steps: list[tuple[str, str]], hits: int = 0) -> End:
+    def _end(
+        self, runs: list[DagRun], *, met: bool, steps: list[tuple[str, str]], hits: int = 0, after: str = ""
+    ) -> End:
         calls = [(side.system, item["method"], item["path"].partition("?")[0])
                  for side in self.sides.values() if self.tells_calls
                  for item in side.calls(log=True)["log"]]  # fmt: skip
@@ -236,19 +249,27 @@ class Scene:
             look=self._looked(), census=held["census"], jobs=held["jobs"], ledger=self._ledger(runs),
             writes=sum(count for route, count in routes if self.is_write(route)), runs=len(runs),
             failed=[run.failed for run in runs if run.failed], said=[why for run in runs for why in run.said],
-            met=met, steps=steps, calls=list(dict.fromkeys(calls)), hits=hits, stores=self._stores(),
+            met=met, steps=steps, calls=list(dict.fromkeys(calls)), hits=hits, after=after,
+            stores=self._stores(after),
         )  # fmt: skip
 
-    def _stores(self) -> dict[str, int]:
-        """What the ledger keeps besides the accounts of calls, and what files keep besides those of one run."""
+    def _stores(self, after: str) -> dict[str, Any]:
+        """What the ledger keeps besides the accounts of calls, and what files keep.
+
+        After a task: with all that the run's next task may read, row by row.
+        """
         with closing(sqlite3.connect(self.home / "ledger.db")) as db:
             tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()]
-            found = {name: db.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
-                     for name in tables if not name.startswith(ACCOUNTS)}  # fmt: skip
-        for folder in ("stores", "history"):
-            for file in (self.home / "batches" / folder).rglob("*.parquet"):
-                name = plain(str(file.relative_to(self.home)))
-                found[name] = found.get(name, 0) + pq.read_metadata(file).num_rows
+            found: dict[str, Any] = {name: db.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+                                     for name in tables if not name.startswith(ACCOUNTS)}  # fmt: skip
+        files = self.home / "batches"
+        for file in (files / "history").rglob("*.parquet"):
+            name = plain(str(file.relative_to(files)))
+            found[name] = found.get(name, 0) + pq.read_metadata(file).num_rows
+        leg, _, task = after.partition(".")
+        for folder in ["stores", *([f"runs/{leg}"] if task else [])]:
+            for manifest in sorted((files / folder).rglob("manifest.json")):
+                found.setdefault(_undrawn(str(manifest.relative_to(files))), []).append(_contents(manifest))
         return found
 
     def _looked(self) -> Any:
@@ -276,6 +297,17 @@ class Scene:
                 "counts": counts if len(runs) == 1 else None,
             }  # fmt: skip
         return found
+
+
+def _contents(manifest: Path) -> list[str]:
+    """The rows of a batch, in any order, and its facts; nothing that is drawn."""
+    said = json.loads(manifest.read_text(encoding="utf-8"))
+    parts = [pq.read_table(manifest.parent / part["name"]) for part in said["parts"]]
+    return [_undrawn(json.dumps(said["facts"])), *sorted(str(row) for part in parts for row in part.to_pylist())]
+
+
+def _undrawn(text: str) -> str:
+    return DRAWN.sub("*", text)
 
 
 def _to_its_end(run: DagRun) -> None:

@@ -124,10 +124,10 @@ class DagRun:
     def over(self) -> bool:
         return bool(self.failed) or self.place >= self.last
 
-    def stop_after(self, leg: str) -> None:
-        """The run is over when this leg is; with none, when all are."""
-        self.last = max((at + 1 for at, task in enumerate(self.tasks) if task.mapping.leg == leg), default=0)
-        self.last = self.last or len(self.tasks)
+    def stop_after(self, name: str) -> None:
+        """The run is over when this leg, or this task, is; without a name, when all are."""
+        ends = [at + 1 for at, task in enumerate(self.tasks) if name in (task.mapping.leg, str(task))]
+        self.last = max(ends, default=len(self.tasks))
 
     def step(self, before: Callable[[Task], None] = lambda _task: None) -> None:
         """One try of the next task; what it raises is judged by the policy of the flow."""

@@ -128,8 +128,8 @@ def read(file: Path) -> list[Line]:
     return [json.loads(text) for text in whole]
 
 
-HEAD = ("flow", "http", "file", "ledger", "cells", "tried", "green", "red", "not met", "to the run's end", "next run",
-        "repeated writes", "s CPU")  # fmt: skip
+HEAD = ("flow", "http", "file", "ledger", "cells", "tried", "green", "red", "not met", "to the task's end",
+        "to the leg's end", "to the run's end", "next run", "repeated writes", "s CPU")  # fmt: skip
 
 
 def figures_of(lines: Iterable[Line], *, kept: Mapping[str, Line] | None = None) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _of_flow(flow: str, lines: list[Line]) -> Line:
         "flow": flow, **{kind: about["steps"].get(kind, 0) for kind in ("http", "file", "ledger")},
         "cells": about["cells"], "tried": len(cells), "green": sum(not line["wrong"] for line in met),
         "red": sum(bool(line["wrong"]) for line in met), "not met": len(cells) - len(met),
-        "to the run's end": sum(line.get("to") == "run" for line in met),
+        **{f"to the {place}'s end": sum(line.get("to") == place for line in met) for place in ("task", "leg", "run")},
         "next run": sum(line.get("runs", 1) > 1 for line in met),
         "repeated writes": sum(line.get("repeated", 0) for line in met),
         "s CPU": round(sum(line.get("cpu_s", 0) for line in lines)),

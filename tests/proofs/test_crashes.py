@@ -95,15 +95,28 @@ def test_a_marker_that_did_not_move_makes_a_cell_red() -> None:
     ]
 
 
-def test_a_play_ends_with_the_leg_only_where_nothing_differs_and_one_in_twenty_goes_on_in_any_case() -> None:
+def test_a_play_ends_early_only_where_nothing_differs() -> None:
     there = [ended(stores={"ledger_hold": 0})]
     assert crash_cells.stands_as(there, ended(stores={"ledger_hold": 0}))
     assert not crash_cells.stands_as(there, ended(stores={"ledger_hold": 1}))
     assert not crash_cells.stands_as(there, ended(stores={"ledger_hold": 0}, census={"docs": 2}))
     assert not crash_cells.stands_as([], ended())
-    cells = cells_of([("http", f"people_to_crm.load | POST /composite #{number}") for number in range(500)])
-    assert {cell.leg for cell in cells} == {"people_to_crm"}
-    assert 60 < sum(cell.is_long for cell in cells) < 140
+
+
+def test_a_task_that_sends_nothing_and_has_sent_something_is_no_place_to_end() -> None:
+    sent = ended(writes=2)
+    sent.after = "people_to_crm"
+    assert crash_cells.stands_as([ended()], sent)
+    sent.after = "people_to_crm.extract"
+    assert not crash_cells.stands_as([ended()], sent)
+
+
+def test_a_play_may_end_with_its_task_or_its_leg_and_one_in_twenty_goes_on_in_any_case() -> None:
+    early = cells_of([("http", f"people_to_crm.check | GET /a #{at}") for at in range(500)])
+    late = cells_of([("http", f"people_to_crm.load | GET /a #{at}") for at in range(500)])
+    assert {tuple(cell.places) for cell in early} == {(), ("people_to_crm.check", "people_to_crm")}
+    assert {tuple(cell.places) for cell in late} == {(), ("people_to_crm",)}
+    assert 60 < sum(cell.is_long for cell in early) < 140
 
 
 def test_a_run_that_stops_after_a_leg_has_the_tasks_of_the_ones_before_it_as_well() -> None:
@@ -113,6 +126,8 @@ def test_a_run_that_stops_after_a_leg_has_the_tasks_of_the_ones_before_it_as_wel
     run = DagRun(None, legs, "round-1")  # type: ignore[arg-type]
     run.stop_after(legs[1].leg)
     assert {task.mapping.leg for task in run.tasks[: run.last]} == {legs[0].leg, legs[1].leg}
+    run.stop_after(f"{legs[1].leg}.extract")
+    assert str(run.tasks[run.last - 1]) == f"{legs[1].leg}.extract"
     run.stop_after("")
     assert run.last == len(run.tasks)
 
