@@ -171,7 +171,7 @@ def _of_flow(flow: str, lines: list[Line]) -> Line:
 def _brief(lines: list[Line]) -> str:
     cells = [line for line in lines if "cell" in line]
     total = next((line["cells"] for line in reversed(lines) if "cells" in line), 0)
-    return f"{len(cells)} of {total} cells, {sum(bool(line['wrong']) for line in cells)} red"
+    return f"{len(cells)} of {total} cells, {sum(line['met'] and bool(line['wrong']) for line in cells)} red"
 
 
 def sentence(figures: Line) -> str:

@@ -62,7 +62,8 @@ def _pattern(path: str) -> str:
 
 def _one(scene: Scene, calms: Sequence[End], case: Case) -> dict[str, Any]:
     began, cpu = time.monotonic(), seconds()
-    line: dict[str, Any] = {"cell": case.name, "system": case.fault.system, "fault": case.fault.name}
+    line: dict[str, Any] = {"cell": case.name, "system": case.fault.system, "fault": case.fault.name,
+                            "rule": case.fault.digest}  # fmt: skip
     side = scene.of(case.fault.system)
 
     def post() -> None:

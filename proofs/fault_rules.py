@@ -10,8 +10,10 @@ What can come of a fault, in the words of the table:
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from commerce_sync.mapping import Mapping, Source
@@ -43,6 +45,12 @@ class Fault:
     methods: Sequence[str] = ()
     legs: str = ""
     touches: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Names the rule as it is now: another one when anything about it changes."""
+        told = json.dumps(asdict(self), sort_keys=True, default=sorted)
+        return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
 def shaped(mappings: Sequence[Mapping], legs: str) -> list[Mapping]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -12,13 +13,14 @@ from proofs.fault_rules import ELSEWHERE, FAULTS
 
 OUTCOMES = ("none", "retried", "named", "stopped", "late")
 HEAD = ("fault", "flows", "tried", *OUTCOMES, "wrong", "not met")
+RULES = frozenset(fault.digest for fault in FAULTS)
 Line = dict[str, Any]
 
 
 def run(wanted: crashes.Wanted) -> int:
     """All cases that are wanted; prints and keeps the figures. 1 when anything else came of a fault than documented."""
     wanted = replace(wanted, proof="faults", module="proofs.fault_cells")
-    kept = whole(results.kept("faults"), seed=wanted.seed) if wanted.resume and wanted.kept == crashes.KEPT else {}
+    kept = _kept(wanted) if wanted.resume and wanted.kept == crashes.KEPT else {}
     troubles = crashes.play(wanted, without=kept)
     told = {flow: kept.get(flow) or crashes.read(wanted.file(flow)) for flow in STORIES}
     lines = [line for flow in STORIES for line in told[flow]]
@@ -34,18 +36,30 @@ def run(wanted: crashes.Wanted) -> int:
     return int(bool(figures["wrong"] or troubles))
 
 
-def whole(figures: Line | None, *, seed: int) -> dict[str, list[Line]]:
-    """Flow -> its lines in figures of another day, where all cells were tried and none that met its fault was wrong."""
+def _kept(wanted: crashes.Wanted) -> dict[str, list[Line]]:
+    """Flow -> its lines of another day. Of a flow with a rule that changed since, only those cells are played again."""
+    told = by_flow(results.kept("faults"), seed=wanted.seed)
+    for flow, lines in told.items():
+        if not is_whole(lines) and not wanted.file(flow).exists():
+            wanted.file(flow).parent.mkdir(parents=True, exist_ok=True)
+            wanted.file(flow).write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    return {flow: lines for flow, lines in told.items() if is_whole(lines)}
+
+
+def by_flow(figures: Line | None, *, seed: int) -> dict[str, list[Line]]:
+    """Flow -> its lines in figures of another day, without what was wrong and cells of rules that are others now."""
     found: dict[str, list[Line]] = {}
-    for line in figures.get("lines", []) if figures and figures["seed"] == seed else []:
-        found.setdefault(line["flow"], []).append(line)
-    return {flow: lines for flow, lines in found.items() if _is_whole(lines)}
+    for line in figures["lines"] if figures and figures["seed"] == seed else []:
+        if "cell" not in line or (line["rule"] in RULES and not (line["met"] and line["wrong"])):
+            found.setdefault(line["flow"], []).append(line)
+    return found
 
 
-def _is_whole(lines: list[Line]) -> bool:
+def is_whole(lines: list[Line]) -> bool:
+    """Whether all cells of a flow were tried."""
     cells = {line["cell"] for line in lines if "cell" in line}
     about: Line = next((line for line in reversed(lines) if "routes" in line), {"cells": None})
-    return len(cells) >= (about["cells"] or 1) and not any(line.get("wrong") for line in lines if line.get("met"))
+    return len(cells) >= (about["cells"] or 1)
 
 
 def _brief(line: Line) -> Line:

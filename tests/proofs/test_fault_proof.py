@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +167,25 @@ def test_figures_count_what_came_of_each_fault() -> None:
     )
 
 
-def test_flows_of_another_day_are_taken_as_they_were_when_they_were_whole() -> None:
+def test_cells_of_another_day_count_as_long_as_their_rule_is_the_same() -> None:
     def told(flow: str, tried: int, **last: Any) -> list[dict[str, Any]]:
-        cells = [{"flow": flow, "cell": str(number), "met": True, "wrong": []} for number in range(tried)]
+        cells = [{"flow": flow, "cell": str(number), "met": True, "wrong": [], "rule": FAULTS[0].digest}
+                 for number in range(tried)]  # fmt: skip
         return [{"flow": flow, "cells": 2, "places": 9, "routes": 1, "chosen": 2}, *cells[:-1], cells[-1] | last]
 
-    lines = [*told("iconik_usage", 2), *told("iot_stock", 1), *told("iot_warranty", 2, wrong=["late"])]
-    assert faults.whole({"seed": 0, "lines": lines}, seed=0) == {"iconik_usage": lines[:3]}
-    assert faults.whole({"seed": 1, "lines": lines}, seed=0) == faults.whole(None, seed=0) == {}
+    lines = [*told("iconik_usage", 2), *told("iot_stock", 1), *told("iot_warranty", 2, wrong=["late"]),
+             *told("salesforce_cases", 2, rule="another")]  # fmt: skip
+    found = faults.by_flow({"seed": 0, "lines": lines}, seed=0)
+    assert [flow for flow, own in found.items() if faults.is_whole(own)] == ["iconik_usage"]
+    assert {flow: len(own) - 1 for flow, own in found.items()} == {
+        "iconik_usage": 2, "iot_stock": 1, "iot_warranty": 1, "salesforce_cases": 1}  # fmt: skip
+    assert faults.by_flow({"seed": 1, "lines": lines}, seed=0) == faults.by_flow(None, seed=0) == {}
+
+
+def test_a_rule_that_changes_has_another_digest() -> None:
+    (first, *others) = FAULTS
+    assert first.digest == replace(first, may=frozenset(first.may)).digest
+    assert first.digest not in {replace(first, touches=True).digest, *(other.digest for other in others)}
 
 
 def test_a_fault_of_bulk_jobs_or_pages_meets_legs_that_have_them() -> None:
