@@ -58,10 +58,11 @@ class Wanted:
 
 def run(wanted: Wanted) -> int:
     """All cells that are wanted; prints and keeps the figures. 1 when one is red, or a flow could not be played."""
-    kept = whole(results.kept(wanted.proof)) if wanted.resume and wanted.kept == KEPT else {}
+    kept = _kept(wanted) if wanted.resume and wanted.kept == KEPT else {}
     troubles = play(wanted, without=kept)
     lines = [line for flow in STORIES for line in read(wanted.file(flow))]
     figures = figures_of(lines, kept=kept) | {"troubles": troubles, "seed": wanted.seed}
+    figures["unfinished"] = unfinished(lines, figures)
     if wanted.bug is None and wanted.only is None and wanted.kept == KEPT:
         results.keep(wanted.proof, figures)
     rows = [tuple(row.values()) for row in figures["flows"]]
@@ -72,6 +73,26 @@ def run(wanted: Wanted) -> int:
         print(f"{flow} could not be played: {said}")
     print(f"\n{sentence(figures)}")
     return int(bool(figures["wrong"] or troubles))
+
+
+def _kept(wanted: Wanted) -> dict[str, Line]:
+    """Flow -> its row of another day. A flow that was not finished then goes on where it stood."""
+    figures = results.kept(wanted.proof)
+    by_flow: dict[str, list[Line]] = {}
+    for line in figures.get("unfinished", []) if figures and figures["seed"] == wanted.seed else []:
+        by_flow.setdefault(line["flow"], []).append(line)
+    for flow, lines in by_flow.items():
+        if not wanted.file(flow).exists():
+            wanted.file(flow).parent.mkdir(parents=True, exist_ok=True)
+            wanted.file(flow).write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    return whole(figures)
+
+
+def unfinished(lines: Iterable[Line], figures: Line) -> list[Line]:
+    """What was played of flows that were not played whole, in brief; a red cell is to be played again."""
+    done = whole(figures)
+    open_lines = [line for line in lines if line["flow"] not in done and not line.get("wrong")]
+    return [{name: value for name, value in line.items() if name not in ("s", "said")} for line in open_lines]
 
 
 def whole(figures: Line | None) -> dict[str, Line]:

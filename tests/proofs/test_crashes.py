@@ -66,6 +66,20 @@ def test_a_flow_that_was_played_whole_on_another_day_keeps_its_row() -> None:
     assert (found["flows"], found["total"]["tried"]) == ([row], 4)
 
 
+def test_a_flow_that_was_not_finished_goes_on_where_it_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = {"flow": "iconik_usage", "kind": "http", "how": "kill before", "met": True, "wrong": [], "said": ["killed"]}
+    lines = [{"flow": "iconik_usage", "steps": {"http": 1}, "cells": 4, "cpu_s": 1}, cell | {"cell": "a"},
+             cell | {"cell": "b", "wrong": ["doubled"]}]  # fmt: skip
+    told = crashes.figures_of(lines) | {"seed": 0}
+    told["unfinished"] = crashes.unfinished(lines, told)
+    monkeypatch.setattr(crashes.results, "kept", lambda _proof: told)
+    wanted = crashes.Wanted(kept=tmp_path, resume=True)
+    assert crashes._kept(wanted) == {}
+    assert [line.get("cell") for line in crashes.read(wanted.file("iconik_usage"))] == [None, "a"]
+    assert crashes._kept(crashes.Wanted(kept=tmp_path / "other", resume=True, seed=1)) == {}
+    assert not (tmp_path / "other").exists()
+
+
 def ended(**values: Any) -> End:
     known = {"markers": [("a", 1, False)], "rejects": [], "high water": None, "balanced": True, "status": "green",
              "counts": {"sent": 1}}  # fmt: skip
