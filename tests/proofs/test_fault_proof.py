@@ -104,6 +104,15 @@ def test_a_row_that_is_still_missing_at_rest_is_wrong() -> None:
     assert wrong == ["at rest: leg: markers [], undisturbed [('a', 1, False)]"]
 
 
+def test_a_record_the_fault_touches_may_have_another_moment_at_rest_and_has_to_be_there() -> None:
+    touched = Fault("sap_commerce", "rows move", {"action": "shift"}, fault_rules.PASSES | {"late"}, touches=True)
+    plain = replace(touched, touches=False)
+    other, missing = ended(later=ended(markers=[("a", 2, False)])), ended(later=ended(markers=[]))
+    assert fault_cells.judged(Case(touched, {}), [ended(later=ended())], other) == ("none", [])
+    assert len(fault_cells.judged(Case(plain, {}), [ended(later=ended())], other)[1]) == 1
+    assert len(fault_cells.judged(Case(touched, {}), [ended(later=ended())], missing)[1]) == 1
+
+
 @pytest.mark.parametrize(
     ("why", "wrong"),
     [
