@@ -75,10 +75,11 @@ def play(scene: Scene, asked: dict[str, Any]) -> None:
     calm = calms[0]
     if calm.failed or calm.said:
         raise RuntimeError(f"the undisturbed run failed: {calm.said}")
-    cells = cells_of(calm.steps)
+    steps = list(dict.fromkeys(step for one in calms for step in one.steps))
+    cells = cells_of(steps)
     seed = f"{asked['seed']} {asked['flow']}"
     chosen = spread([cell for cell in cells if asked["only"] in cell.name], asked["sample"], seed=seed)
-    _tell(out, {"flow": asked["flow"], "steps": dict(Counter(kind for kind, _ in calm.steps)), "cells": len(cells),
+    _tell(out, {"flow": asked["flow"], "steps": dict(Counter(kind for kind, _ in steps)), "cells": len(cells),
                 "chosen": len(chosen), "undisturbed_writes": calm.writes, "cpu_s": seconds() - began})  # fmt: skip
     there = dict[str, list[End]]()
     for cell in _as_they_come(scene, [cell for cell in chosen if cell.name not in asked["done"]]):
