@@ -14,6 +14,7 @@ from proofs.crash_stories import STORIES
 from proofs.crash_tasks import DagRun, tasks_of
 
 ROOT = Path(__file__).parents[2]
+CART_MADE = "people.example/carts #1"
 CREATED = "POST /API/assets/v*/collections/ #1: kill after"
 
 
@@ -33,6 +34,13 @@ def test_a_flow_killed_and_cut_off_here_and_there_ends_as_an_undisturbed_one(tmp
 def test_a_create_that_does_not_look_first_is_caught_when_it_is_killed_after_its_effect(tmp_path: Path) -> None:
     found = played(tmp_path, "iconik_packages", only=CREATED, bug="blind-creates")
     assert any("rows of collections" in said for line in found for said in line["wrong"])
+
+
+def test_a_cart_whose_answer_never_came_is_taken_up_and_not_made_twice(tmp_path: Path) -> None:
+    found = played(tmp_path, "iot_self_service", only=CART_MADE)
+    assert {(line["cell"].rpartition(": ")[2], line["met"], bool(line["wrong"])) for line in found} == {
+        (how, True, False) for how in crash_steps.HOWS["http"]
+    }
 
 
 def test_every_flow_has_a_story() -> None:

@@ -2,9 +2,9 @@
 
 Target: ``object: SavedCart, external_id: name, options: {style: saved_cart, site: ...}``; fields ``name``, ``user``
 (uid), ``product`` (code), ``quantity`` and, optional, ``description``. A cart is known by its name among the saved
-carts of the user, so a lost answer, a killed load and a repeated one end in one; what can be left over is an empty cart
-without a name, which the shop purges. What the customer changed is the customer's: a cart whose entries are not those
-that were put there is neither changed nor deleted.
+carts of the user. A new one has no name yet: which nameless empty carts the user had is written down before it is made,
+and one that came since is taken up. So a lost answer, a killed load and a repeated one end in one. What the customer
+changed is the customer's: a cart whose entries are not those that were put there is neither changed nor deleted.
 The target id is ``user|code|product|quantity``. The connection needs an OAuth client with ROLE_TRUSTED_CLIENT.
 Source: OCC "Commerce Webservices 2.2.9", carts; ``cartId`` is the cart's code.
 """
@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import ConfigurationError, RejectedError, RetryableError
 from commerce_sync.mapping import Field, Target
-from commerce_sync.systems.jobs import Loaded
+from commerce_sync.systems.answers import UnknownOutcomeError
+from commerce_sync.systems.jobs import Jobs, Loaded
 from commerce_sync.systems.rest import OK, Response
 from commerce_sync.systems.sap_commerce.client import SapCommerceClient
 from commerce_sync.systems.sap_commerce.outcomes import LOAD_SCHEMA, delivered, refusal
@@ -37,6 +38,8 @@ NEEDED = ("name", "user", "product", "quantity")
 LEGAL = (*NEEDED, "description")
 ANSWERED = frozenset({*OK, 400, 404, 409})
 PAGE = 100
+CREATES = 2
+"""Tries to make a cart; between them is looked whether it is there."""
 FAILED_CARTS = 3
 """After so many failed carts in a row the shop counts as down."""
 Cart = Mapping[str, Any]
@@ -114,6 +117,7 @@ class Carts:
     client: SapCommerceClient
     options: CartOptions
     ignores: bool
+    jobs: Jobs | None = None
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     stopped: RetryableError | None = None
     _failed: int = 0
@@ -148,7 +152,7 @@ class Carts:
         cart = await self._find(wanted.user, str(row["name"]), known)
         is_new = cart is None
         if cart is None:
-            cart = (await self._call("POST", wanted.user, "", {})).json()
+            cart = await self._created(wanted.user, str(row["_key"]))
         elif known is not None and not known.is_untouched(cart):
             return delivered(known.target_id) | {"code": "touched"}
         made = Known(wanted.user, str(cart["code"]), wanted.product, wanted.quantity)
@@ -164,7 +168,35 @@ class Carts:
         # Named first: from now on a repeated load finds this cart instead of making another one.
         name = {"saveCartName": str(row["name"]), "saveCartDescription": str(row.get("description") or row["name"])}
         await self._call("PATCH", made.user, f"/{_path(made.code)}/save", None, name)
-        await self._fill(made, cart)
+        try:
+            await self._fill(made, cart)
+        except UnknownOutcomeError:
+            await self._fill(made, await self._read(made))
+
+    async def _created(self, user: str, key: str) -> Cart:
+        """A new cart, or the one that a try before left without a name. Raises UnknownOutcomeError when neither is."""
+        bare = await self._bare(user)
+        job = self.jobs.plan(f"cart {key}", before=sorted(bare)) if self.jobs else None
+        before = set(job.facts["before"]) if job else bare
+        for _ in range(CREATES):
+            if left := sorted(bare - before):
+                return {"code": left[0]}
+            try:
+                return dict((await self._call("POST", user, "", {})).json())
+            except UnknownOutcomeError as error:
+                lost, bare = error, await self._bare(user)
+        if left := sorted(bare - before):
+            return {"code": left[0]}
+        raise lost
+
+    async def _bare(self, user: str) -> set[str]:
+        """Codes of the user's carts that have neither a name nor an entry."""
+        found = await self._carts(user, saved=False)
+        return {str(cart["code"]) for cart in found if not cart.get("name") and not cart.get("entries")}
+
+    async def _read(self, known: Known) -> Cart:
+        answer = await self._call("GET", known.user, f"/{_path(known.code)}", None, {"fields": "FULL"})
+        return dict(answer.json())
 
     async def _undone(self, made: Known) -> None:
         """Take a cart away that was only just made; one that cannot be is left to the shop's own purge."""
@@ -185,15 +217,20 @@ class Carts:
 
     async def _find(self, user: str, name: str, known: Known | None) -> Cart | None:
         """The cart of that name, or the one that was delivered before, None when there is neither."""
+        found = [cart for cart in await self._carts(user, saved=True) if cart.get("name") == name]
+        found.sort(key=lambda cart: (known is None or cart["code"] != known.code, str(cart["code"])))
+        return found[0] if found else None
+
+    async def _carts(self, user: str, *, saved: bool) -> list[Cart]:
+        """The user's saved carts, or all; OCC pages the saved ones only."""
         page, pages = 0, 1
         found: list[Cart] = []
         while page < pages:
-            query = {"savedCartsOnly": "true", "pageSize": PAGE, "currentPage": page, "fields": "FULL"}
+            query = {"savedCartsOnly": str(saved).lower(), "pageSize": PAGE, "currentPage": page, "fields": "FULL"}
             answer = (await self._call("GET", user, "", None, query)).json()
-            found += [cart for cart in answer.get("carts") or [] if cart.get("name") == name]
+            found += answer.get("carts") or []
             page, pages = page + 1, int((answer.get("pagination") or {}).get("totalPages") or 1)
-        found.sort(key=lambda cart: (known is None or cart["code"] != known.code, str(cart["code"])))
-        return found[0] if found else None
+        return found
 
     async def _withdrawn(self, known: Known | None) -> Outcome:
         """Delete a cart that is as it was made; one that is gone, or was changed, is left."""
@@ -204,8 +241,7 @@ class Carts:
         if self.ignores:
             return delivered(known.target_id) | {"code": "ignored"}
         try:
-            answer = await self._call("GET", known.user, f"/{_path(known.code)}", None, {"fields": "FULL"})
-            if not known.is_untouched(answer.json()):
+            if not known.is_untouched(await self._read(known)):
                 return delivered(known.target_id) | {"code": "touched"}
             await self._call("DELETE", known.user, f"/{_path(known.code)}", None)
         except RejectedError as error:
@@ -261,8 +297,9 @@ def check_fields(given: Sequence[Field]) -> None:
 
 
 async def load(
-    client: SapCommerceClient, target: Target, given: Sequence[Field], changes: Batch, *, into: BatchWriter
-) -> Loaded:
+    client: SapCommerceClient, target: Target, given: Sequence[Field], changes: Batch, *, jobs: Jobs | None,
+    into: BatchWriter,
+) -> Loaded:  # fmt: skip
     """Prepare or withdraw the carts, and write one outcome per row into ``into``.
 
     Raises ConfigurationError for wrong options or refused credentials, RetryableError when nothing got through.
@@ -270,7 +307,7 @@ async def load(
     import pyarrow as pa
 
     check_fields(given)
-    work = Carts(client, CartOptions.of(target), ignores=target.on_delete == "ignore")
+    work = Carts(client, CartOptions.of(target), ignores=target.on_delete == "ignore", jobs=jobs)
     for row in _rows(changes):
         await work.settle(row)
     rows = [{"_key": key, **outcome} for key, outcome in work.outcomes.items()]
@@ -292,7 +329,7 @@ async def current(client: SapCommerceClient, target: Target, given: Sequence[Fie
         if known is None:
             continue
         try:
-            cart = (await work._call("GET", known.user, f"/{_path(known.code)}", None, {"fields": "FULL"})).json()
+            cart = await work._read(known)
         except RejectedError:
             continue
         product, quantity = next(iter(_held(cart).items()), (None, None))

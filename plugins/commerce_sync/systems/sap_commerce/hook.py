@@ -144,7 +144,8 @@ class SapCommerceHook(HttpHook):
         carts, see ``carts.load``; media with their bytes, see ``media_store.load``; references that change together,
         see ``together.load``.
 
-        jobs, wait_s: not used, no job runs on at the far side once a request is answered.
+        jobs: where a cart that is about to be made is written down.   wait_s: not used, no job runs on at the far side
+        once a request is answered.
         """
 
         async def work() -> Loaded:
@@ -153,7 +154,7 @@ class SapCommerceHook(HttpHook):
                     return await members.load(client, target, fields, changes, into=into)
             if carts.is_cart(target):
                 async with self.client("") as client:
-                    return await carts.load(client, target, fields, changes, into=into)
+                    return await carts.load(client, target, fields, changes, jobs=jobs, into=into)
             if is_media_store(target):
                 async with self._hot_folder(target) as folder:
                     return await media_store.load(self._store(target, folder), target, fields, changes, into=into)
