@@ -2,6 +2,7 @@
 
 SyncError
 |-- RetryableError       429, 5xx, time-outs, locks          -> Airflow retries the step
+|   `-- LedgerError      the ledger did not answer           -> as well, whatever the step could still do without it
 |-- ConfigurationError   bad YAML, unknown object, 401/403   -> fails at once, a person corrects it
 |-- QuotaError           an allowance is used up or kept     -> the step waits until there is room again
 |-- RejectedError        the target refused one record       -> that record is rejected, the others go on
@@ -23,6 +24,10 @@ class RetryableError(SyncError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class LedgerError(RetryableError):
+    """The ledger did not answer: no trouble of the far side, and nothing that a record could be refused for."""
 
 
 class ConfigurationError(SyncError):

@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.pool import NullPool
 
-from commerce_sync.errors import ConfigurationError, RetryableError
+from commerce_sync.errors import ConfigurationError, LedgerError, RetryableError
 from commerce_sync.ledger.tables import VERSION_TABLE
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -91,14 +91,14 @@ def _prepare_postgresql(dbapi_connection: Any, _record: Any) -> None:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
-    """A read transaction. Raises RetryableError when the database cannot be reached."""
+    """A read transaction. Raises LedgerError when the database cannot be reached."""
     with _patiently(engine), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A write transaction: all of it or nothing. Raises RetryableError when locked out or out of reach."""
+    """A write transaction: all of it or nothing. Raises LedgerError when locked out or out of reach."""
     with _patiently(engine), engine.execution_options(ledger_writes=True).begin() as connection:
         yield connection
 
@@ -110,7 +110,7 @@ def _patiently(engine: Engine) -> Iterator[None]:
     except (sa.exc.OperationalError, sa.exc.TimeoutError) as error:
         shown = engine.url.render_as_string(hide_password=True)
         cause = getattr(error, "orig", None) or error
-        raise RetryableError(f"ledger at {shown} did not answer: {str(cause).strip()}; trying again") from error
+        raise LedgerError(f"ledger at {shown} did not answer: {str(cause).strip()}; trying again") from error
     except sa.exc.StatementError as error:
         if isinstance(error.orig, ConfigurationError):  # a value that our own column types refused
             raise error.orig from error

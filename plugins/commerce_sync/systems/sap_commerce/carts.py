@@ -22,7 +22,7 @@ import fsspec
 import pyarrow.parquet as pq
 
 from commerce_sync.batches import Batch, BatchWriter
-from commerce_sync.errors import ConfigurationError, RejectedError, RetryableError
+from commerce_sync.errors import ConfigurationError, LedgerError, RejectedError, RetryableError
 from commerce_sync.mapping import Field, Target
 from commerce_sync.systems.answers import UnknownOutcomeError
 from commerce_sync.systems.jobs import Jobs, Loaded
@@ -132,6 +132,8 @@ class Carts:
             self._failed = 0
         except RejectedError as error:
             self.outcomes[row["_key"]] = refusal("rejected", error.code, error.reason_class, str(error), "")
+        except LedgerError:
+            raise
         except RetryableError as error:
             self.stopped, self._failed = error, self._failed + 1
             self.outcomes[row["_key"]] = refusal("unprocessed", "unprocessed", "transient", str(error), "")
