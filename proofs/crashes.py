@@ -82,10 +82,16 @@ def _kept(wanted: Wanted) -> dict[str, Line]:
     for line in figures.get("unfinished", []) if figures and figures["seed"] == wanted.seed else []:
         by_flow.setdefault(line["flow"], []).append(line)
     for flow, lines in by_flow.items():
-        if not wanted.file(flow).exists():
-            wanted.file(flow).parent.mkdir(parents=True, exist_ok=True)
-            wanted.file(flow).write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+        go_on_from(wanted, flow, lines)
     return whole(figures)
+
+
+def go_on_from(wanted: Wanted, flow: str, lines: list[Line]) -> None:
+    """Let a flow go on after what was played on another day, unless it was begun here as well."""
+    file = wanted.file(flow)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
 
 
 def unfinished(lines: Iterable[Line], figures: Line) -> list[Line]:

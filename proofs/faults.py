@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -40,9 +39,8 @@ def _kept(wanted: crashes.Wanted) -> dict[str, list[Line]]:
     """Flow -> its lines of another day. Of a flow with a rule that changed since, only those cells are played again."""
     told = by_flow(results.kept("faults"), seed=wanted.seed)
     for flow, lines in told.items():
-        if not is_whole(lines) and not wanted.file(flow).exists():
-            wanted.file(flow).parent.mkdir(parents=True, exist_ok=True)
-            wanted.file(flow).write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+        if not is_whole(lines):
+            crashes.go_on_from(wanted, flow, lines)
     return {flow: lines for flow, lines in told.items() if is_whole(lines)}
 
 

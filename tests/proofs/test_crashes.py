@@ -14,7 +14,6 @@ from proofs.crash_stories import STORIES
 from proofs.crash_tasks import DagRun, tasks_of
 
 ROOT = Path(__file__).parents[2]
-CART_MADE = "people.example/carts #1"
 CREATED = "POST /API/assets/v*/collections/ #1: kill after"
 
 
@@ -36,10 +35,15 @@ def test_a_create_that_does_not_look_first_is_caught_when_it_is_killed_after_its
     assert any("rows of collections" in said for line in found for said in line["wrong"])
 
 
-def test_a_cart_whose_answer_never_came_is_taken_up_and_not_made_twice(tmp_path: Path) -> None:
-    found = played(tmp_path, "iot_self_service", only=CART_MADE)
+@pytest.mark.parametrize(
+    ("kind", "step"), [("http", "people.example/carts #1"), ("ledger", "repair_carts.load | commit RunJobs.plan")]
+)
+def test_a_cart_whose_making_is_cut_off_anywhere_is_taken_up_and_not_made_twice(
+    tmp_path: Path, kind: str, step: str
+) -> None:
+    found = played(tmp_path, "iot_self_service", only=step)
     assert {(line["cell"].rpartition(": ")[2], line["met"], bool(line["wrong"])) for line in found} == {
-        (how, True, False) for how in crash_steps.HOWS["http"]
+        (how, True, False) for how in crash_steps.HOWS[kind]
     }
 
 

@@ -25,7 +25,7 @@ from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import ConfigurationError, LedgerError, RejectedError, RetryableError
 from commerce_sync.mapping import Field, Target
 from commerce_sync.systems.answers import UnknownOutcomeError
-from commerce_sync.systems.jobs import Jobs, Loaded
+from commerce_sync.systems.jobs import Jobs, Loaded, MemoryJobs
 from commerce_sync.systems.rest import OK, Response
 from commerce_sync.systems.sap_commerce.client import SapCommerceClient
 from commerce_sync.systems.sap_commerce.outcomes import LOAD_SCHEMA, delivered, refusal
@@ -117,7 +117,7 @@ class Carts:
     client: SapCommerceClient
     options: CartOptions
     ignores: bool
-    jobs: Jobs | None = None
+    jobs: Jobs = field(default_factory=MemoryJobs)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     stopped: RetryableError | None = None
     _failed: int = 0
@@ -178,8 +178,7 @@ class Carts:
     async def _created(self, user: str, key: str) -> Cart:
         """A new cart, or the one that a try before left without a name. Raises UnknownOutcomeError when neither is."""
         bare = await self._bare(user)
-        job = self.jobs.plan(f"cart {key}", before=sorted(bare)) if self.jobs else None
-        before = set(job.facts["before"]) if job else bare
+        before = set(self.jobs.plan(f"cart {key}", before=sorted(bare)).facts["before"])
         for _ in range(CREATES):
             if left := sorted(bare - before):
                 return {"code": left[0]}
@@ -309,7 +308,7 @@ async def load(
     import pyarrow as pa
 
     check_fields(given)
-    work = Carts(client, CartOptions.of(target), ignores=target.on_delete == "ignore", jobs=jobs)
+    work = Carts(client, CartOptions.of(target), ignores=target.on_delete == "ignore", jobs=jobs or MemoryJobs())
     for row in _rows(changes):
         await work.settle(row)
     rows = [{"_key": key, **outcome} for key, outcome in work.outcomes.items()]
