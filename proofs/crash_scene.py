@@ -281,8 +281,9 @@ class Scene:
     def _ledger(self, runs: list[DagRun]) -> dict[str, Any]:
         """Leg -> markers, rejects, high water, and how its last run ended; nothing the far side draws."""
         ledger, found = self.open_site(self.home).ledger, {}
-        for leg in [item.leg for item in self.mappings]:
-            state = ledger.state(leg)
+        written = {item.target.system for item in self.mappings}
+        for item in self.mappings:
+            leg, state = item.leg, ledger.state(item.leg)
             with duckdb.connect(config={"threads": 1}) as con:
                 ledger.attach(con)
                 rows = con.execute(
@@ -293,8 +294,9 @@ class Scene:
             counts = {name: count for name, count in last.counts.items() if name != "created"}
             found[leg] = {
                 "markers": markers, "high water": state.high_water, "balanced": last.balanced, "status": last.status,
-                "rejects": sorted((item.key, item.status, item.code) for item in ledger.rejects(leg)),
+                "rejects": sorted((one.key, one.status, one.code) for one in ledger.rejects(leg)),
                 "counts": counts if len(runs) == 1 else None,
+                "reads back": any(source.system in written for source in item.sources),
             }  # fmt: skip
         return found
 

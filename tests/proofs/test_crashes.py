@@ -94,10 +94,19 @@ def test_a_flow_that_was_not_finished_goes_on_where_it_stood(tmp_path: Path, mon
 
 def ended(**values: Any) -> End:
     known = {"markers": [("a", 1, False)], "rejects": [], "high water": None, "balanced": True, "status": "green",
-             "counts": {"sent": 1}}  # fmt: skip
+             "counts": {"sent": 1}, "reads back": False}  # fmt: skip
     same: dict[str, Any] = {"look": {"a": 1}, "census": {"docs": 1}, "jobs": {}, "ledger": {"leg": known}, "writes": 1,
                             "runs": 1, "failed": [], "said": [], "met": True}  # fmt: skip
     return End(**same | values)
+
+
+@pytest.mark.parametrize(
+    ("back", "at", "same"), [(True, 2, True), (True, 0, False), (False, 2, False), (True, None, False)]
+)
+def test_a_leg_that_reads_what_its_flow_writes_may_get_further(*, back: bool, at: int | None, same: bool) -> None:
+    known = ended().ledger["leg"] | {"reads back": back}
+    calm, end = (ended(ledger={"leg": known | {"high water": moment}}) for moment in (1, at))
+    assert (crash_cells.differences([calm], end) == []) is same
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_every_rule_is_taken_once_wherever_the_seed_draws_it() -> None:
 
 def ended(**values: Any) -> End:
     known = {"markers": [("a", 1, False)], "rejects": [], "high water": None, "balanced": True, "status": "green",
-             "counts": None}  # fmt: skip
+             "counts": None, "reads back": False}  # fmt: skip
     leg = {name: values.pop(name) for name in list(values) if name in known}
     same: dict[str, Any] = {"look": {"a": 1}, "census": {}, "jobs": {}, "ledger": {"leg": known | leg}, "writes": 1,
                             "runs": 1, "failed": [], "said": [], "met": True}  # fmt: skip
