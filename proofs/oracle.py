@@ -158,14 +158,17 @@ class Oracle:
         for key, values in wanted.items():
             if canonical(held.get(key)) != canonical(values) or not _note_fits(values, held[key]):
                 raise Violation(f"at rest: {key} is {held.get(key)}, the source has {values}")
-        # Created by a load that died half-way, gone before the next run: nothing names them (see docs/evidence.md).
-        extra = set(held) - set(wanted) - self.orphans
+        rejects = {item.key: item.code for item in self.site.ledger.rejects("people_to_crm")}
+        named = {key for key, code in rejects.items() if code == "left_behind"}
+        # Created by a load that died half-way, gone before the next run: nobody takes them back, but all are named.
+        extra = set(held) - set(wanted) - (self.orphans & named)
         for key in extra:
             hidden = key in self.shop.visible
             if not (self._ignores_deletes() or (hidden and self.setting["on_leave"] == "ignore")):
                 raise Violation(f"at rest: {key} is at the target and not at the source")
-        rejects = self.site.ledger.rejects("people_to_crm")
-        if rejects:
+        if named & set(wanted):
+            raise Violation(f"at rest: named as left behind, and sent: {named & set(wanted)}")
+        if set(rejects) - named:
             raise Violation(f"at rest: still refused {rejects}")
 
     # The parts

@@ -285,7 +285,7 @@ def test_profile_keys_named_are_keys_of_the_profiles():
 
 def test_every_class_and_state_has_its_part_in_the_runbook(generate):
     headings = anchors(DOCS / "reasons.md")
-    assert {*generate.CLASSES, "quarantined", "held", "parked", "conflict", "loop"} <= headings
+    assert {*generate.CLASSES, "quarantined", "held", "parked", "conflict", "loop", "left_behind"} <= headings
     used = {item for table in generate.reason_codes().values() for item in table.values()}
     assert used <= set(generate.CLASSES)
 

@@ -26,7 +26,7 @@ FLOORS = [
     ["attempts", "company", "drift", "planned"],
     ["leg"],
     ["agreement", "doubt", "high_water", "editing", "recording", "forget_files", "forget_names"],
-    ["folding"],
+    ["folding", "rejecting"],
     ["applying"],
     ["before_images", "forget"],
     ["detection", "delivery"],

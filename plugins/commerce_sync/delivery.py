@@ -9,14 +9,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
-from commerce_sync import agreement, applying, before_images, changes, doubt, editing, folding, high_water, recording
+from commerce_sync import (
+    agreement,
+    applying,
+    before_images,
+    changes,
+    doubt,
+    editing,
+    folding,
+    high_water,
+    recording,
+    rejecting,
+)
 from commerce_sync import leg as legs
 from commerce_sync.batches import Batch, BatchWriter
 from commerce_sync.errors import BalanceError, GuardError
-from commerce_sync.ledger import KEEP, Job, Run, RunJobs, Said
+from commerce_sync.ledger import KEEP, Job, Run, RunJobs
 from commerce_sync.leg import AGGREGATE, CHANGES, CHECK, EXTRACT, LOAD, STATE_VERSION, VERDICTS, LegRun, OnCall
 from commerce_sync.mapping import Checks, Field, Guards, Limit, Mapping, Target
 from commerce_sync.systems.jobs import Loaded
@@ -27,7 +37,6 @@ if TYPE_CHECKING:
 SENDING = "sending"
 ORIGIN = "origin"
 COMMIT = "commit"
-CARRY = "carry"
 NOTHING_LOADED = """SELECT NULL::VARCHAR AS _key, NULL::VARCHAR AS outcome, NULL::VARCHAR AS target_id,
     NULL::BOOLEAN AS created, NULL::VARCHAR AS code, NULL::VARCHAR AS reason_class, NULL::VARCHAR AS reason,
     NULL::VARCHAR AS fields WHERE false"""
@@ -271,7 +280,7 @@ def _balances(con: duckdb.DuckDBPyConnection) -> bool:
 
 def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
     said = editing.heeded(leg, con, read=leg.site.ledger.last_said(leg.leg))
-    _stage_rejects(leg, con)
+    rejecting.stage(leg, con)
     counts = _counts(leg, con)
     delivered = f"""
         SELECT c._key AS key, c._marker AS fingerprint, coalesce(r.target_id, c._target_id) AS target_id,
@@ -290,7 +299,7 @@ def _settle(leg: LegRun, con: duckdb.DuckDBPyConnection) -> Run:
             row[0]
             for row in con.execute("SELECT key FROM rejects_table WHERE key NOT IN (SELECT key FROM kept)").fetchall()
         ],
-        carry=_carry(leg, con, said),
+        carry=rejecting.carry(leg, con, said),
         replica=leg.read(AGGREGATE).facts["replica"] | high_water.seen(leg) if leg.mapping.aggregate else KEEP,
         high_water=high_water.reached(leg),
         complete_at=leg.run.started if leg.run.kind == "complete" else None,
@@ -327,51 +336,6 @@ def _too_many_refused(leg: LegRun, con: duckdb.DuckDBPyConnection, counts: dict[
     known = con.execute("""SELECT count(*) FROM new_rejects AS n JOIN rejects_table AS p
         ON p.key = n.key AND p.fingerprint = n.fingerprint WHERE n.status <> 'quarantined'""").fetchall()[0][0]
     return refused > limit.allowed(counts["sent"]) or (counts["delivered"] == 0 and refused > known)
-
-
-def _stage_rejects(leg: LegRun, con: duckdb.DuckDBPyConnection) -> None:
-    """Tables ``new_rejects`` (to write) and ``kept`` (keys that stay in the reject table)."""
-    retries = leg.mapping.retries
-    pause = int(retries.first_pause / timedelta(seconds=1))
-    # Every name of ours begins with '_': the target may well have fields named code or reason.
-    con.execute(f"""CREATE TEMP TABLE new_rejects AS
-        WITH refused AS (
-            SELECT c.*, r.code AS _code, r.reason_class AS _class, r.reason AS _reason, r.fields AS _fields,
-                   coalesce(CASE WHEN p.fingerprint = c._fingerprint THEN p.attempts END, 0)
-                       + CASE WHEN r.outcome = 'rejected' THEN 1 ELSE 0 END AS _attempts
-            FROM sent AS c JOIN results AS r ON r._key = c._key AND r.outcome <> 'delivered'
-            LEFT JOIN rejects_table AS p ON p.key = c._key)
-        SELECT _key AS key, CASE WHEN _attempts >= {retries.attempts}
-                   OR _code = '{agreement.LOOP}' THEN 'parked' ELSE 'rejected' END AS status,
-               _code AS code, _class AS reason_class, {recording.masked_reason(leg)} AS reason, _fields AS fields,
-               {recording.masked_payload(leg)} AS payload, _fingerprint AS fingerprint, _attempts AS attempts,
-               getvariable('now') + to_seconds(CAST({pause} * pow(2, greatest(_attempts - 1, 0)) AS BIGINT))
-                   * CASE WHEN _attempts = 0 THEN 0 ELSE 1 END AS next_attempt
-        FROM refused
-        UNION ALL
-        SELECT _key, 'quarantined', _expectation, 'validation', _reason, NULL, {recording.masked_payload(leg)},
-               _fingerprint, 0, NULL
-        FROM changes JOIN (SELECT _key, expectation AS _expectation, reason AS _reason FROM quarantined)
-        USING (_key)""")
-    # A record that is gone from a run that saw all there is has nothing left to be refused.
-    unseen = "false" if leg.complete else "key NOT IN (SELECT _key FROM verdicts)"
-    con.execute(f"""CREATE TEMP TABLE kept AS SELECT key FROM new_rejects
-        UNION SELECT _key FROM verdicts WHERE verdict = 'waiting'
-        UNION SELECT key FROM rejects_table WHERE {unseen}""")
-
-
-def _carry(leg: LegRun, con: duckdb.DuckDBPyConnection, said: Said) -> str | None:
-    """Keep the source rows of everything that did not arrive, so that the next delta run offers them again."""
-    if leg.mapping.aggregate is not None:
-        return None
-    key = f"CAST({leg.mapping.key} AS VARCHAR)"
-    unfinished = "SELECT key FROM new_rejects UNION SELECT _key FROM verdicts WHERE verdict = 'waiting'"
-    unfinished += "".join(f" UNION SELECT {changes.literal(name)}" for name in editing.open_keys(leg, but=said))
-    if not con.execute(f"SELECT count(*) FROM ({unfinished})").fetchall()[0][0]:
-        return None
-    with leg.site.stores.write(leg.leg, leg.id, CARRY) as into:
-        rows = into.copy(con, f"SELECT * FROM ({legs.records(leg, con)}) AS record WHERE {key} IN ({unfinished})")
-    return leg.site.stores.address(leg.leg, leg.id, CARRY) if rows else None
 
 
 def _verdict(leg: LegRun, run: Run) -> Run:

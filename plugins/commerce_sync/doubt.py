@@ -3,8 +3,10 @@
 As long as the same run is tried again, its commit consumes what arrived. When another run follows instead, it must not
 trust the markers of the records the former one was sending: one that went back to its former value would look as the
 target has it. And one that was created, and is gone from the source by the next complete scan, would be left behind:
-what a given up run's results name as delivered counts as known. A record is in doubt until a later run has delivered
-it, or a complete scan has delivered all it found: the window of a later run need not meet it.
+what a given up run's results name as delivered counts as known. Where the load itself died there are no results; what
+it may have created is only named: to delete on a guess could hit a record that was never ours. A record is in doubt
+until a later run has delivered it, or a complete scan has delivered all it found: the window of a later run need not
+meet it.
 """
 
 from __future__ import annotations
@@ -58,6 +60,20 @@ def to_adopt(leg: LegRun) -> str:
         return ""
     return f"""SELECT _key, max(target_id) AS target_id FROM ({arrived})
         WHERE _key NOT IN (SELECT key FROM ({leg.site.ledger.markers_sql(leg.state)})) GROUP BY _key"""
+
+
+def left_behind(leg: LegRun) -> str:
+    """SQL of keys (_key) that loads which died half-way may have created and no marker knows; empty for none.
+
+    Only a run that looks at all there is can say that the source no longer gives one of them.
+    """
+    if not leg.complete or leg.mapping.target.on_delete == "ignore":
+        return ""
+    created = _union([f"{_sent(item)} AND _kind = 'NEW'" for item in _given_up(leg) if item.results is None])
+    if not created:
+        return ""
+    markers = leg.site.ledger.markers_sql(leg.state)
+    return f"SELECT DISTINCT _key FROM ({created}) WHERE _key NOT IN (SELECT key FROM ({markers}))"
 
 
 def _union(parts: list[str]) -> str:

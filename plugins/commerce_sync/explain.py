@@ -15,6 +15,7 @@ from typing import Any
 from commerce_sync.history import Message
 from commerce_sync.ledger import Conflict, Hold, Reject, RejectAnswer, Run
 from commerce_sync.leg import Site
+from commerce_sync.rejecting import LEFT_BEHIND
 
 ROUNDS = 3
 """Target ids lead to further keys: so often they are followed."""
@@ -186,6 +187,8 @@ def _state(marker: dict[str, Any] | None, reject: Reject | None, hold: Hold | No
 
 
 def _refused(reject: Reject) -> str:
+    if reject.status == "parked" and reject.code == LEFT_BEHIND:
+        return str(reject.reason)
     if reject.status == "parked":
         return f"parked after {reject.attempts} attempts: retry, edit or dismiss it, or change the source"
     if reject.status == "dismissed":

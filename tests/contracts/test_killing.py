@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from commerce_sync import attempts
+from commerce_sync import attempts, error_desk
+from commerce_sync import leg as legs
+from commerce_sync.explain import explain
 from commerce_sync.systems.salesforce.hook import SalesforceHook
 from flows.dying import AGGREGATE_POINTS, POINTS, STEPS, in_a_process
 from flows.walking import HOUSEHOLDS, KEY, SPEND, Org, Shop, Walk, line, uid
@@ -134,3 +136,39 @@ def test_figures_are_exact_after_a_run_that_was_killed(walk: Walk, shop: Shop, o
     before = org.stamps()
     assert walk.leg(SPEND, "complete").sent == 0
     assert org.stamps() == before
+
+
+@pytest.fixture
+def left_behind(walk: Walk, shop: Shop, org: Org) -> Walk:
+    """C0012's account was created by a load that died; its run is given up, and the shop has removed the customer."""
+    begin_with_some(walk, shop, org)
+    org.far.clear_faults()
+    assert go(walk, ("walk",), "load, the job closed") == -9
+    legs.release(walk.site, HOUSEHOLDS, RUN, message="its worker died")
+    shop.remove(12)
+    assert walk.leg(HOUSEHOLDS, "complete").balanced
+    return walk
+
+
+def test_a_record_nobody_will_take_back_is_named_until_a_person_has_looked(left_behind: Walk, org: Org) -> None:
+    assert "C0012" in org.accounts
+    (named,) = left_behind.rejects(HOUSEHOLDS).values()
+    assert (named.key, named.status, named.code, named.payload) == ("C0012", "parked", "left_behind", None)
+    place = next(item for item in explain(left_behind.site, "C0012").places if item.leg == HOUSEHOLDS)
+    assert place.state.startswith("A load that died half-way may have created it")
+    error_desk.retry(left_behind.site, HOUSEHOLDS, ["C0012"], by="ann")
+    for mode in ("changes", "complete"):
+        assert left_behind.leg(HOUSEHOLDS, mode).sent == 0
+        assert left_behind.rejects(HOUSEHOLDS)["C0012"].status == "parked"
+    error_desk.dismiss(left_behind.site, HOUSEHOLDS, ["C0012"], by="ann", reason="removed in the org")
+    left_behind.leg(HOUSEHOLDS, "complete")
+    assert left_behind.rejects(HOUSEHOLDS)["C0012"].status == "dismissed"
+
+
+def test_its_name_goes_when_it_is_sent_again(left_behind: Walk, shop: Shop, org: Org) -> None:
+    shop.customers(12, creationtime=SINCE)
+    assert left_behind.leg(HOUSEHOLDS, "complete").delivered == 1
+    assert left_behind.rejects(HOUSEHOLDS) == {}
+    shop.remove(12)
+    assert left_behind.leg(HOUSEHOLDS, "complete").deleted == 1
+    assert org.accounts["C0012"]["Commerce_Active__c"] is False

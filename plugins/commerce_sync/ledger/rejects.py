@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 RejectStatus = Literal["rejected", "parked", "quarantined", "dismissed", "undone"]
 REJECT_STATUSES = ("rejected", "parked", "quarantined", "dismissed", "undone")
 CHUNK = 5_000
-JOINED = ("key", "status", "fingerprint", "attempts", "next_attempt")
+JOINED = ("key", "status", "code", "fingerprint", "attempts", "next_attempt")
 GIVEN = (
     "key", "status", "code", "reason_class", "reason", "fields", "payload", "fingerprint", "attempts",
     "next_attempt",
@@ -121,7 +121,7 @@ def counted(connection: Connection, leg: str) -> dict[str, int]:
 
 
 def table(connection: Connection, leg: str) -> pa.Table:
-    """What detection joins with: key, status, fingerprint, attempts, next_attempt of a leg's rejects."""
+    """What detection and commit join with: key, status, code, fingerprint, attempts, next_attempt."""
     import pyarrow as pa
 
     wanted = pa.schema([schema().field(name) for name in JOINED])
