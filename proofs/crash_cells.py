@@ -29,6 +29,8 @@ SEND_NOTHING = ("extract", "aggregate", "map_changes", "check")
 """Tasks whose whole work is what they leave to the next one."""
 BY_KEY = ("markers", "rejects")
 HIGH_WATER = "high water"
+READ = ("read", "extracted", "unchanged", "filtered")
+"""Counts of what a leg met, and had no reason to send."""
 LONG = 20
 """One of so many cells is played to the end of the run whatever is seen before; its name decides which."""
 TRACES = ("jobs", "tokens", "facts", "audit", "deliveries", "InboundRequest", "InboundRequestError")
@@ -244,20 +246,24 @@ def _of_leg(leg: str, calms: Sequence[dict[str, Any]], end: dict[str, Any]) -> l
             keys = now.keys() | {key for other in others for key in other}
             same = all(now.get(key) in [other.get(key) for other in others] for key in keys)
         else:
-            same = (
-                either(now, others)
-                or (name == "counts" and now is None)
-                or (name == HIGH_WATER and _as_far(end, others))
-            )
+            same = either(now, others) or (name == "counts" and now is None) or _further(name, end, calms)
         if not same:
             said.append(f"{leg}: {name} {end[name]}, undisturbed {was}")
     return said
 
 
-def _as_far(end: dict[str, Any], others: list[Any]) -> bool:
-    """Whether a leg that reads what the flow itself writes got further: to a write of this play."""
-    now, least = end[HIGH_WATER], min((other for other in others if other is not None), default=None)
-    return end["reads back"] and now is not None and least is not None and now >= least
+def _further(name: str, end: dict[str, Any], calms: Sequence[dict[str, Any]]) -> bool:
+    """Whether a leg that reads what its own flow writes met more of that than undisturbed, and did the same with it."""
+    now, others = end.get(name), [calm[name] for calm in calms if calm[name] is not None]
+    if not end["reads back"] or now is None or not others:
+        return False
+    if name == HIGH_WATER:
+        return bool(now >= min(others))
+    return name == "counts" and any(_read_more(now, other) for other in others)
+
+
+def _read_more(counts: dict[str, int], other: dict[str, int]) -> bool:
+    return all(number >= other[name] if name in READ else number == other[name] for name, number in counts.items())
 
 
 def by_key(rows: Iterable[Sequence[Any]]) -> dict[Any, list[Any]]:

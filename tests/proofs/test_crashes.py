@@ -109,6 +109,16 @@ def test_a_leg_that_reads_what_its_flow_writes_may_get_further(*, back: bool, at
     assert (crash_cells.differences([calm], end) == []) is same
 
 
+@pytest.mark.parametrize(("back", "counts", "same"), [
+    (True, {"read": 3, "sent": 1}, True), (True, {"read": 3, "sent": 2}, False), (True, {"read": 1, "sent": 1}, False),
+    (False, {"read": 3, "sent": 1}, False),
+])  # fmt: skip
+def test_such_a_leg_may_read_more_and_send_the_same(*, back: bool, counts: dict[str, int], same: bool) -> None:
+    known = ended().ledger["leg"] | {"reads back": back}
+    calm, end = (ended(ledger={"leg": known | {"counts": one}}) for one in ({"read": 2, "sent": 1}, counts))
+    assert (crash_cells.differences([calm], end) == []) is same
+
+
 @pytest.mark.parametrize(
     ("otherwise", "said"),
     [
