@@ -56,9 +56,10 @@ REST = (
     Start("iot_condition_offers"),
     Start("iot_self_service"),
     Start("iot_replenishment"),
+    Start("iot_incidents"),
 )
-"""What the first load leaves to a second run: links to pages, the other placements, figures from events, and offers of
-parts whose stock was counted at the same time."""
+"""What the first load leaves to a second run: links to pages, the other placements, figures from events, offers of
+parts whose stock was counted at the same time, and who ordered what trackers were given at the same time."""
 LATER = (
     Start(CUSTOMERS),
     Start("iconik_governance"),
