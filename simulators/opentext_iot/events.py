@@ -117,6 +117,16 @@ class Events:
     def select(self, where: str, values: Sequence[Any]) -> list[StoredEvent]:
         return [self.stored(row) for row in self.db.execute(f"SELECT {_COLUMNS} FROM events WHERE {where}", values)]
 
+    def newest(self) -> int:
+        """The number of the event stored last; 0 when there is none."""
+        found: int = self.db.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+        return found
+
+    def appearing(self, after: int, until: int, *, since_ms: int) -> list[tuple[int, int]]:
+        """(visible_ms, number) of events with after < number <= until, created at ``since_ms`` or later."""
+        sql = "SELECT visible_ms, seq FROM events WHERE seq > ? AND seq <= ? AND created_ms >= ?"
+        return self.db.execute(sql, (after, until, since_ms)).fetchall()
+
     def stored(self, row: tuple[Any, ...]) -> StoredEvent:
         name = self.database.name
         return StoredEvent(row[0], row[1], name(row[2]), name(row[3]), name(row[4]), *row[5:])

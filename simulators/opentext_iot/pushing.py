@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import heapq
 import hmac
 import logging
 import random
@@ -21,6 +22,7 @@ import msgspec
 from aiohttp import web
 
 from simulators.opentext_iot.documents import Body, Document
+from simulators.opentext_iot.events import StoredEvent
 from simulators.opentext_iot.generic_events import event_body, template_names
 from simulators.opentext_iot.platform import Platform
 
@@ -44,15 +46,21 @@ class Delivery:
 
 @dataclass(slots=True)
 class Pusher:
-    """Watches for events that became visible and delivers them."""
+    """Watches for events that became visible and delivers them.
+
+    ``seen`` is the number of the newest stored event looked at, ``coming`` a heap of (visible_ms, number) of those not
+    visible yet. Numbers, not times: an event may be stored a moment after the time it bears.
+    """
 
     platform: Platform
     queue: list[Delivery] = field(default_factory=list)
-    seen_ms: int = 0
+    coming: list[tuple[int, int]] = field(default_factory=list)
+    seen: int = 0
 
     def reset(self) -> None:
         self.queue.clear()
-        self.seen_ms = 0
+        self.coming.clear()
+        self.seen = 0
 
     async def running(self, _app: web.Application) -> AsyncIterator[None]:
         """The life of the background task, for ``app.cleanup_ctx``."""
@@ -71,21 +79,34 @@ class Pusher:
                     log.exception("a turn of the subscriptions failed")  # the next turn tries again
 
     async def _tick(self, session: aiohttp.ClientSession) -> None:
-        now = self.platform.now_ms() - 1  # this millisecond may still bring events
         subscribers = self.platform.documents.select("subscription")
         if subscribers:
-            self.seen_ms = self.seen_ms or min(one.created_ms for one in subscribers) - 1
             await self.platform.fleet.catch_up()
-            self._enqueue(subscribers, until_ms=now)
-        self.seen_ms = now
+            self._look(since_ms=min(one.created_ms for one in subscribers))
+            self._enqueue(subscribers, self._visible())
+        else:
+            self.coming.clear()
+            self.seen = self.platform.events.newest()
         for one in list(self.queue):
             if one.due_s <= self.platform.clock.timestamp():
                 await self._deliver(session, one)
 
-    def _enqueue(self, subscribers: list[Document], *, until_ms: int) -> None:
-        sql = "visible_ms > ? AND visible_ms <= ? ORDER BY visible_ms, seq"
-        found = self.platform.events.select(sql, (self.seen_ms, until_ms))
-        names = template_names(self.platform)
+    def _look(self, *, since_ms: int) -> None:
+        until = self.platform.events.newest()
+        for found in self.platform.events.appearing(self.seen, until, since_ms=since_ms):
+            heapq.heappush(self.coming, found)
+        self.seen = until
+
+    def _visible(self) -> list[StoredEvent]:
+        """Events that are visible by now, in order, each given once."""
+        now, numbers = self.platform.now_ms(), []
+        while self.coming and self.coming[0][0] <= now:
+            numbers.append(heapq.heappop(self.coming)[1])
+        found = [self.platform.events.select("seq = ?", (number,)) for number in numbers]
+        return [one for some in found for one in some]
+
+    def _enqueue(self, subscribers: list[Document], found: list[StoredEvent]) -> None:
+        names = template_names(self.platform) if found else {}
         shown = [(one.created_ms, event_body(one, names)) for one in found]
         for one in subscribers:
             types = one.body["eventTypes"]

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -176,6 +177,16 @@ def test_a_subscriber_gets_signed_events_and_refused_ones_again(opentext_iot, cl
     signed = f"{inbox.headers[1]['X-OTIoT-Timestamp']}.".encode() + inbox.bodies[1]
     digest = hmac.new(b"s3", signed, hashlib.sha256).hexdigest()
     assert inbox.headers[1]["X-OTIoT-Signature"] == f"sha256={digest}"
+
+
+def test_an_event_stored_after_the_time_it_bears_is_pushed_too(opentext_iot, classic, tenant, inbox, wait):
+    opentext_iot.options(index_delay_ms=0)
+    subscribe(opentext_iot, classic, inbox, eventTypes=[])
+    since_ms = opentext_iot.records("subscription")[0]["creation"]
+    time.sleep(0.3)  # turns of the pusher pass, and their times with them
+    opentext_iot.put("event", [{"messageId": "m-1", "creation": since_ms, "visibleMs": since_ms, "payload": {}}])
+    wait(lambda: inbox.bodies)
+    assert [one["eventId"] for one in json.loads(inbox.bodies[0])["events"]] == ["m-1"]
 
 
 def test_pushes_are_lost_and_doubled(opentext_iot, classic, tenant, inbox, wait):
