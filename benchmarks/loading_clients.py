@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,8 @@ def stage(*, path: str, home: str, rows: int) -> Found:
     return {"rows": written}
 
 
-def ours(*, home: str, host: str, ca_file: str, scratch: str) -> Callable[[], Any]:
-    """``SalesforceHook.load``, as the load step calls it."""
+def ours(*, home: str, host: str, ca_file: str, scratch: str, **options: Any) -> Callable[[], Any]:
+    """``SalesforceHook.load``, as the load step calls it; ``options`` of the target."""
     os.environ["AIRFLOW_CONN_BENCH"] = json.dumps(
         {"conn_type": "commerce_sync_salesforce", "host": f"https://{host}", "login": "stub", "password": "stub",
          "extra": {"ca_file": ca_file}}
@@ -45,11 +46,12 @@ def ours(*, home: str, host: str, ca_file: str, scratch: str) -> Callable[[], An
 
     Path(scratch).mkdir(parents=True, exist_ok=True)
     place, leg = own_leg.site(Path(home)), own_leg.mapping()
+    target = replace(leg.target, options=leg.target.options | options)
     changes, hook = place.batches.read("bench", "run", "changes"), SalesforceHook("bench", scratch=scratch)
 
     def work() -> Callable[[], Found]:
         with place.batches.write("bench", "run", "load") as into:
-            hook.load(leg.target, leg.fields, changes, jobs=MemoryJobs(), into=into, wait_s=600)
+            hook.load(target, leg.fields, changes, jobs=MemoryJobs(), into=into, wait_s=600)
         return lambda: _outcomes(place)
 
     return work

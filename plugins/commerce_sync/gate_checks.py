@@ -70,6 +70,11 @@ class Tally:
             return self.held
         return not present or (present - self.failed) / present >= getattr(self.expectation, "mostly", 1)
 
+    def take(self, rows: int, *, missing: int) -> None:
+        """Add rows that were proven to be good, or to have no value to judge."""
+        self.checked += rows
+        self.missing += missing
+
     def merge(self, outcome: Any, *, hidden: bool) -> list[int]:
         """Add what one frame gave; returns the positions of failing rows in it."""
         found = outcome.result

@@ -64,12 +64,16 @@ class Rows:
 
     def expression(self, column: str, *, exact: bool = False) -> str:
         """SQL of a column for a frame; ``unit.uid`` reads inside a struct. Raises ConfigurationError for no column."""
+        return f"{self.typed(column, exact=exact)[0]} AS {quoted(column)}"
+
+    def typed(self, column: str, *, exact: bool = False) -> tuple[str, str]:
+        """SQL of a column as frames have it, and its DuckDB type in the batch."""
         sql = quoted(column)
         kind = self.types.get(column)
         if kind is None:
             sql = ".".join(quoted(step) for step in column.split("."))
             kind = self._nested(column, sql)
-        return f"{_comparable(sql, kind, exact=exact)} AS {quoted(column)}"
+        return _comparable(sql, kind, exact=exact), kind
 
     def _nested(self, column: str, sql: str) -> str:
         if column.partition(".")[0] in self.types:
