@@ -79,14 +79,16 @@ def proof(check: Check, rows: Rows) -> Proof | None:
     return Proof(f"coalesce({sane.get(column.kind, '')}{condition}, false)", missing if judged else "false")
 
 
-def undecided(rows: Rows, proofs: Sequence[Proof]) -> tuple[Rows, list[int]]:
-    """The rows that some proof does not decide; and of the others, how many each proof takes for missing."""
+def undecided(rows: Rows, proofs: Sequence[Proof]) -> tuple[Rows, int, list[int]]:
+    """The rows that some proof does not decide; how many the others are, and how many of them each proof misses."""
     decided = " AND ".join(proof.decided for proof in proofs)
-    missing = ", ".join(f"count(*) FILTER ({proof.missing})" for proof in proofs)
-    counted = f"SELECT count(*), {missing} FROM {rows.relation} WHERE {decided}"
-    number, *missed = rows.con.execute(counted).fetchall()[0]
+    missing = ", ".join(f"count(*) FILTER (_decided AND {proof.missing})" for proof in proofs)
+    told = f"SELECT *, ({decided}) AS _decided FROM {rows.relation}"
+    total, proven, *missed = rows.con.execute(
+        f"SELECT count(*), count(*) FILTER (_decided), {missing} FROM ({told})"
+    ).fetchall()[0]
     relation = f"(SELECT * FROM {rows.relation} WHERE NOT ({decided}))"
-    return replace(rows, relation=relation, rows=rows.rows - number), missed
+    return replace(rows, relation=relation, rows=total - proven), proven, missed
 
 
 def _present(column: _Column, given: dict[str, Any]) -> str | None:
