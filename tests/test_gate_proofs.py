@@ -183,7 +183,8 @@ def _rows(gate) -> Rows:
 def _doubtful(gate, one) -> int:
     proof = gate_proofs.proof(one, _rows(gate))
     assert proof
-    return gate_proofs.undecided(_rows(gate), [proof])[0].rows
+    with gate_proofs.undecided(_rows(gate), [proof]) as (doubtful, _, _):
+        return doubtful.rows
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 import re
+import uuid
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 import duckdb
 
-from commerce_sync.gate_rows import Rows, literal
+from commerce_sync.gate_rows import Rows, literal, quoted
 from commerce_sync.mapping import Check
 
 NOT_NULL = "ExpectColumnValuesToNotBeNull"
@@ -49,6 +51,7 @@ class Proof:
     the row for want of a value.
     """
 
+    column: str
     accepted: str
     missing: str
 
@@ -76,19 +79,36 @@ def proof(check: Check, rows: Rows) -> Proof | None:
     missing = f"({sql} IS NULL OR isnan({sql}))" if column.kind in REALS else f"({sql} IS NULL)"
     sane = {**dict.fromkeys(REALS, f"isfinite({sql}) AND "), **dict.fromkeys(MOMENTS, f"{sql} BETWEEN {CALENDAR} AND ")}
     judged = check.expect != NOT_NULL
-    return Proof(f"coalesce({sane.get(column.kind, '')}{condition}, false)", missing if judged else "false")
+    return Proof(
+        given["column"], f"coalesce({sane.get(column.kind, '')}{condition}, false)", missing if judged else "false"
+    )
 
 
-def undecided(rows: Rows, proofs: Sequence[Proof]) -> tuple[Rows, int, list[int]]:
-    """The rows that some proof does not decide; how many the others are, and how many of them each proof misses."""
+@contextmanager
+def undecided(rows: Rows, proofs: Sequence[Proof]) -> Iterator[tuple[Rows, int, list[int]]]:
+    """The rows that some proof does not decide; how many the others are, and how many of them each proof misses.
+
+    They are kept in a table, since telling them apart is most of the work.
+    """
+    table = f"gate_doubtful_{uuid.uuid4().hex}"
+    tops = (proof.column if proof.column in rows.types else proof.column.partition(".")[0] for proof in proofs)
+    names = dict.fromkeys((*(("_key",) if rows.has_key else ()), *tops))
     decided = " AND ".join(proof.decided for proof in proofs)
-    missing = ", ".join(f"count(*) FILTER (_decided AND {proof.missing})" for proof in proofs)
-    told = f"SELECT *, ({decided}) AS _decided FROM {rows.relation}"
-    total, proven, *missed = rows.con.execute(
-        f"SELECT count(*), count(*) FILTER (_decided), {missing} FROM ({told})"
-    ).fetchall()[0]
-    relation = f"(SELECT * FROM {rows.relation} WHERE NOT ({decided}))"
-    return replace(rows, relation=relation, rows=total - proven), proven, missed
+    try:
+        rows.con.execute(
+            f"CREATE TABLE {table} AS SELECT {', '.join(map(quoted, names))} FROM {rows.relation} WHERE NOT ({decided})"
+        )
+        every, doubtful = _counts(rows, rows.relation, proofs), _counts(rows, table, proofs)
+        proven, *missing = (of_all - of_some for of_all, of_some in zip(every, doubtful, strict=True))
+        yield replace(rows, relation=table, rows=doubtful[0]), proven, missing
+    finally:
+        rows.con.execute(f"DROP TABLE IF EXISTS {table}")
+
+
+def _counts(rows: Rows, relation: str, proofs: Sequence[Proof]) -> tuple[int, ...]:
+    missing = ", ".join(f"count(*) FILTER ({proof.missing})" for proof in proofs)
+    found: tuple[int, ...] = rows.con.execute(f"SELECT count(*), {missing} FROM {relation}").fetchall()[0]
+    return found
 
 
 def _present(column: _Column, given: dict[str, Any]) -> str | None:

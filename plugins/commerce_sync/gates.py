@@ -166,12 +166,12 @@ class _Judge:
         proofs = {tally.place: gate_proofs.proof(tally.check, rows) for tally in tallies}
         known = {place: proof for place, proof in proofs.items() if proof}
         if known:
-            doubtful, proven, missing = gate_proofs.undecided(rows, list(known.values()))
             provable = [tally for tally in tallies if tally.place in known]
-            for tally, number in zip(provable, missing, strict=True):
-                tally.take(proven, missing=number)
-            if doubtful.rows:
-                self._chunked(doubtful, provable)
+            with gate_proofs.undecided(rows, list(known.values())) as (doubtful, proven, missing):
+                for tally, number in zip(provable, missing, strict=True):
+                    tally.take(proven, missing=number)
+                if doubtful.rows:
+                    self._chunked(doubtful, provable)
         return [tally for tally in tallies if tally.place not in known]
 
     def _chunked(self, rows: Rows, tallies: list[gate_checks.Tally]) -> None:
