@@ -18,7 +18,7 @@ FLOORS = [
     ["changes", "mapping_file", "ledger"],
     ["gate_page", "history_files", "budget_meter", "forget_rows"],
     ["gate_rows", "history_rows", "tombstones"],
-    ["gate_checks", "history"],
+    ["gate_checks", "gate_proofs", "history"],
     ["gates"],
     ["replica"],
     ["places"],
