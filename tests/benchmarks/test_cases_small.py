@@ -75,7 +75,7 @@ def test_every_way_of_the_gate_finds_the_defects_that_were_built_in(tmp_path: Pa
     for name, work in {
         gates.LIMIT: gates_ways.sql(home=home),
         gates.RULES: gates_ways.rules(home=home),
-        gates.CHUNKS: gates_ways.chunks(home=home),
+        gates.EXPECTED: gates_ways.expected(home=home),
         gates.COMPLETE: gates_ways.whole_frame(home=home, result_format="COMPLETE"),
         gates.BOOLEAN: gates_ways.whole_frame(home=home, result_format="BOOLEAN_ONLY"),
     }.items():
