@@ -11,18 +11,26 @@ LOG_LENGTH = 1000
 
 
 class Calls:
-    """Calls of one system since the last reset; control calls never appear here."""
+    """Calls of one system begun since the last reset; control calls never appear here.
+
+    period: number of resets so far. A request that began in an earlier one is not counted when it ends: a client
+    that died with half a body sent may keep its connection open long after whoever counts has begun anew.
+    """
 
     def __init__(self) -> None:
+        self.period = 0
         self.by_route: Counter[str] = Counter()
         self.log: deque[dict[str, Any]] = deque(maxlen=LOG_LENGTH)
 
     def reset(self) -> None:
+        self.period += 1
         self.by_route.clear()
         self.log.clear()
 
-    def note(self, request: web.Request, *, status: int | None) -> None:
-        """Count one call; a status of None means the connection was dropped without an answer."""
+    def note(self, request: web.Request, *, status: int | None, period: int) -> None:
+        """Count one call that began in ``period``; a status of None means that the connection ended unanswered."""
+        if period != self.period:
+            return
         self.by_route[f"{request.method} {route_of(request)}"] += 1
         self.log.append({"method": request.method, "path": request.path_qs, "status": status})
 

@@ -29,6 +29,7 @@ def surround(*, faults: Faults, calls: Calls, latency_ms: float) -> Middleware:
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         if is_control(request):
             return await handler(request)
+        period = calls.period
         if latency_ms:
             await asyncio.sleep(latency_ms / 1000)
         try:
@@ -38,12 +39,14 @@ def surround(*, faults: Faults, calls: Calls, latency_ms: float) -> Middleware:
             request.content.feed_eof()  # or the server would stumble over the rest of it once more
             response.force_close()
         except web.HTTPException as error:
-            calls.note(request, status=error.status)
+            calls.note(request, status=error.status, period=period)
             raise
-        except Exception:
-            calls.note(request, status=500)
-            raise
-        calls.note(request, status=None if response.headers.get("X-Dropped") else response.status)
+        except Exception as error:
+            if not (isinstance(error, ConnectionResetError) and request.transport is None):
+                calls.note(request, status=500, period=period)
+                raise
+            response = _dropped(request)  # the client went away before its body was here: nothing to do, nobody to tell
+        calls.note(request, status=None if response.headers.get("X-Dropped") else response.status, period=period)
         return await _compressed(request, response)
 
     return middleware

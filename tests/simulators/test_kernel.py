@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -102,6 +103,23 @@ def test_the_control_api_explains_what_it_refuses(salesforce, path):
     answer = requests.get(f"{salesforce.url}/_sim/{path}", timeout=10)
     assert answer.status_code in (400, 404)
     assert answer.json()["error"]
+
+
+def test_a_request_begun_before_the_counters_were_set_back_is_not_counted_after_it(salesforce):
+    host, port = salesforce.url.removeprefix("http://").split(":")
+    head = f"POST /services/oauth2/token HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\r\nhalf of it"
+    for counted in (1, 0):
+        with socket.create_connection((host, int(port)), timeout=10) as client:
+            client.sendall(head.encode())
+            time.sleep(0.2)  # the simulator has begun to read
+            if not counted:
+                salesforce.reset_calls()
+        deadline = time.monotonic() + 5
+        while salesforce.calls()["total"] < 1 and time.monotonic() < deadline * counted:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        assert [call["status"] for call in salesforce.calls(log=True)["log"]] == [None] * counted
+    assert versions(salesforce).status_code == 200
 
 
 def test_an_unknown_option_is_refused_and_a_reset_restores_defaults(salesforce):
