@@ -13,8 +13,8 @@ LOG_LENGTH = 1000
 class Calls:
     """Calls of one system begun since the last reset; control calls never appear here.
 
-    period: number of resets so far. A request that began in an earlier one is not counted when it ends: a client
-    that died with half a body sent may keep its connection open long after whoever counts has begun anew.
+    period: number of resets so far. A request that began in an earlier one is not counted when it ends: one
+    that a fault holds back for a minute may end long after whoever counts has begun anew.
     """
 
     def __init__(self) -> None:

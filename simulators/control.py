@@ -54,7 +54,7 @@ class Control:
         if seed not in SEEDS:
             raise ValueError(f"seed {seed!r} is unknown; legal: {', '.join(SEEDS)}")
         self.clock.reset()
-        self.faults.clear()
+        self.faults.restart()
         self.system.settings.update(copy.deepcopy(self.defaults))
         await _done(self.system.store.reset(seed=seed))
         self.calls.reset()

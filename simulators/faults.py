@@ -60,6 +60,7 @@ class Faults:
     on_request: dict[str, Callable[[Rule, web.Request], web.StreamResponse]] = field(default_factory=dict)
     standing: set[str] = field(default_factory=set)
     posted: int = 0
+    restarts: int = 0
 
     def add(self, spec: dict[str, Any]) -> dict[str, Any]:
         """Take one rule; raises ValueError naming the legal values when it is malformed."""
@@ -72,6 +73,11 @@ class Faults:
 
     def clear(self) -> None:
         self.rules.clear()
+
+    def restart(self) -> None:
+        """The system begins anew: no rules, and what a rule holds back does not reach it any more."""
+        self.clear()
+        self.restarts += 1
 
     def active(self, action: str) -> list[Rule]:
         """The unspent rules of one standing action; the caller decides on ``spend``."""

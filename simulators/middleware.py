@@ -57,8 +57,9 @@ async def _answer(request: web.Request, *, handler: Handler, faults: Faults) -> 
     if rule is None:
         return await handler(request)
     if rule.action == "delay":
+        restarts = faults.restarts
         await asyncio.sleep(rule.spec.get("delay_ms", 0) / 1000)
-        return await handler(request)
+        return await handler(request) if restarts == faults.restarts else _dropped(request)
     if rule.action == "status":
         await asyncio.sleep(rule.spec.get("delay_ms", 0) / 1000)
         return _canned(rule)

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -120,6 +121,28 @@ def test_a_request_begun_before_the_counters_were_set_back_is_not_counted_after_
         time.sleep(0.2)
         assert [call["status"] for call in salesforce.calls(log=True)["log"]] == [None] * counted
     assert versions(salesforce).status_code == 200
+
+
+def test_a_request_that_is_held_back_does_not_reach_a_system_that_was_reset(salesforce):
+    bearer = {"Authorization": f"Bearer {token(salesforce)}"}
+    url, found = f"{salesforce.url}/services/data/v60.0/sobjects/Account", []
+    for resets in (False, True):
+        salesforce.fault(action="delay", delay_ms=800, match={"method": "POST", "path": "/Account"})
+
+        def send():
+            try:
+                found.append(requests.post(url, json={"Name": "Acme"}, headers=bearer, timeout=10).status_code)
+            except requests.exceptions.ConnectionError:
+                found.append(None)
+
+        thread = threading.Thread(target=send)
+        thread.start()
+        time.sleep(0.3)
+        if resets:
+            salesforce.reset()
+        thread.join()
+    assert found == [201, None]
+    assert (salesforce.records("Account"), salesforce.calls()["total"]) == ([], 0)
 
 
 def test_an_unknown_option_is_refused_and_a_reset_restores_defaults(salesforce):
