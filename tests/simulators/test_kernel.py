@@ -106,19 +106,29 @@ def test_the_control_api_explains_what_it_refuses(salesforce, path):
     assert answer.json()["error"]
 
 
+def held_back(far) -> None:
+    """Wait until the one rule of the simulator holds a request back."""
+    deadline = time.monotonic() + 10
+    while not far.control("GET", "faults")["rules"][0]["hits"]:
+        assert time.monotonic() < deadline, "no request came"
+        time.sleep(0.01)
+
+
 def test_a_request_begun_before_the_counters_were_set_back_is_not_counted_after_it(salesforce):
     host, port = salesforce.url.removeprefix("http://").split(":")
     head = f"POST /services/oauth2/token HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100\r\n\r\nhalf of it"
     for counted in (1, 0):
+        salesforce.clear_faults()
+        salesforce.fault(action="delay", delay_ms=500, match={"path": "/token"})
         with socket.create_connection((host, int(port)), timeout=10) as client:
             client.sendall(head.encode())
-            time.sleep(0.2)  # the simulator has begun to read
+            held_back(salesforce)
             if not counted:
                 salesforce.reset_calls()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 10
         while salesforce.calls()["total"] < 1 and time.monotonic() < deadline * counted:
             time.sleep(0.01)
-        time.sleep(0.2)
+        time.sleep(1)
         assert [call["status"] for call in salesforce.calls(log=True)["log"]] == [None] * counted
     assert versions(salesforce).status_code == 200
 
@@ -126,18 +136,19 @@ def test_a_request_begun_before_the_counters_were_set_back_is_not_counted_after_
 def test_a_request_that_is_held_back_does_not_reach_a_system_that_was_reset(salesforce):
     bearer = {"Authorization": f"Bearer {token(salesforce)}"}
     url, found = f"{salesforce.url}/services/data/v60.0/sobjects/Account", []
+
+    def send():
+        try:
+            found.append(requests.post(url, json={"Name": "Acme"}, headers=bearer, timeout=10).status_code)
+        except requests.exceptions.ConnectionError:
+            found.append(None)
+
     for resets in (False, True):
-        salesforce.fault(action="delay", delay_ms=800, match={"method": "POST", "path": "/Account"})
-
-        def send():
-            try:
-                found.append(requests.post(url, json={"Name": "Acme"}, headers=bearer, timeout=10).status_code)
-            except requests.exceptions.ConnectionError:
-                found.append(None)
-
+        salesforce.clear_faults()
+        salesforce.fault(action="delay", delay_ms=2000, match={"method": "POST", "path": "/Account"})
         thread = threading.Thread(target=send)
         thread.start()
-        time.sleep(0.3)
+        held_back(salesforce)
         if resets:
             salesforce.reset()
         thread.join()
